@@ -50,8 +50,9 @@ type Client struct {
 	dial  func(*nfnetlink.Options) (*nfnetlink.Conn, error)
 	netns *os.File // nil: the caller's
 
-	mu  sync.Mutex // guards cmd
-	cmd *Batch     // of one, for the operations on one entry
+	mu  sync.Mutex // guards cmd and one
+	cmd *Writer    // for the operations on one entry
+	one Batch      // of one
 }
 
 // Dial opens a Client. A nil opts is the zero Options. No goroutine is started, and
@@ -83,8 +84,8 @@ func (c *Client) connect() error {
 	if c.cmd != nil {
 		return nil
 	}
-	b, err := c.NewBatch()
-	c.cmd = b
+	w, err := c.NewWriter()
+	c.cmd = w
 	return err
 }
 
@@ -110,29 +111,29 @@ func (c *Client) Close() error {
 	return err
 }
 
-// one carries out a batch of one.
-func (c *Client) one(ctx context.Context, fill func(*Batch)) (*Result, error) {
+// do carries out a batch of one.
+func (c *Client) do(ctx context.Context, fill func(*Batch)) (Result, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.connect(); err != nil {
-		return nil, err
+		return Result{}, err
 	}
-	c.cmd.Reset()
-	fill(c.cmd)
-	results, err := c.cmd.Do(ctx)
+	c.one.Reset()
+	fill(&c.one)
+	results, err := c.cmd.Do(ctx, &c.one)
 	if err != nil {
 		// Answers may be under way; a fresh socket never sees them.
 		c.cmd.Close()
 		c.cmd = nil
-		return nil, err
+		return Result{}, err
 	}
-	return &results[0], results[0].Err
+	return results[0], results[0].Err
 }
 
 // Get returns the flow that has t as one of its two tuples, in the given zone (0
 // is none). It is [ErrNotFound] if there is none.
 func (c *Client) Get(ctx context.Context, t flow.Tuple, zone uint16) (flow.Flow, error) {
-	r, err := c.one(ctx, func(b *Batch) { b.Get(&t, zone) })
+	r, err := c.do(ctx, func(b *Batch) { b.Get(&t, zone) })
 	if err != nil {
 		return flow.Flow{}, err
 	}
@@ -142,7 +143,7 @@ func (c *Client) Get(ctx context.Context, t flow.Tuple, zone uint16) (flow.Flow,
 // GetAndZero is Get, and sets the counters of the flow to zero in the same atomic
 // step. The counters returned are those before.
 func (c *Client) GetAndZero(ctx context.Context, t flow.Tuple, zone uint16) (flow.Flow, error) {
-	r, err := c.one(ctx, func(b *Batch) { b.GetAndZero(&t, zone) })
+	r, err := c.do(ctx, func(b *Batch) { b.GetAndZero(&t, zone) })
 	if err != nil {
 		return flow.Flow{}, err
 	}
@@ -151,14 +152,14 @@ func (c *Client) GetAndZero(ctx context.Context, t flow.Tuple, zone uint16) (flo
 
 // Create makes a flow. It is [ErrExists] if there is one with either tuple.
 func (c *Client) Create(ctx context.Context, e *Entry) error {
-	_, err := c.one(ctx, func(b *Batch) { b.Create(e) })
+	_, err := c.do(ctx, func(b *Batch) { b.Create(e) })
 	return err
 }
 
 // Put makes a flow, or changes the one that has e.Orig. Changing fails with
 // [ErrNotSupported] if e has a Master or NAT.
 func (c *Client) Put(ctx context.Context, e *Entry) error {
-	_, err := c.one(ctx, func(b *Batch) { b.Put(e) })
+	_, err := c.do(ctx, func(b *Batch) { b.Put(e) })
 	return err
 }
 
@@ -166,14 +167,14 @@ func (c *Client) Put(ctx context.Context, e *Entry) error {
 // none). It is [ErrNotFound] if there is none. The kernel applies a change in
 // steps: after an error some attributes may have changed.
 func (c *Client) Update(ctx context.Context, t flow.Tuple, zone uint16, ch Change) error {
-	_, err := c.one(ctx, func(b *Batch) { b.Update(&Entry{Orig: t, Zone: zone, Change: ch}) })
+	_, err := c.do(ctx, func(b *Batch) { b.Update(&Entry{Orig: t, Zone: zone, Change: ch}) })
 	return err
 }
 
 // Delete removes f, by its original tuple, zone and, if f.Has it, ID: a flow that
 // took f's place meanwhile is left alone, and the error is [ErrNotFound].
 func (c *Client) Delete(ctx context.Context, f *flow.Flow) error {
-	_, err := c.one(ctx, func(b *Batch) { b.Delete(f) })
+	_, err := c.do(ctx, func(b *Batch) { b.Delete(f) })
 	return err
 }
 

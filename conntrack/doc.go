@@ -13,7 +13,7 @@
 //	}
 //
 // [Client.Get], [Client.Create], [Client.Put], [Client.Update] and
-// [Client.Delete] act on one entry, [Client.Flush] removes many, and a [Batch] does
+// [Client.Delete] act on one entry, [Client.Flush] removes many, and a [Writer] does
 // hundreds of such things in one system call. [Client.Follow] streams the changes
 // of the table. [Client.Count] and [Client.Stats] tell how it fares, and
 // [Client.Expects] and its relatives do all this for expectations.

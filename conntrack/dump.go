@@ -67,15 +67,16 @@ func (c *Client) DeleteFlows(ctx context.Context, flt *filter.Filter) iter.Seq2[
 // were still there. done, if not nil, looks at the result first.
 func (c *Client) eachInBatches(ctx context.Context, flt *filter.Filter, do func(*Batch, *flow.Flow), done func(*flow.Flow, *Result)) iter.Seq2[flow.Flow, error] {
 	return func(yield func(flow.Flow, error) bool) {
-		b, err := c.NewBatch()
+		w, err := c.NewWriter()
 		if err != nil {
 			yield(flow.Flow{}, err)
 			return
 		}
-		defer b.Close()
+		defer w.Close()
+		var b Batch
 		todo := make([]flow.Flow, 0, MaxBatch)
 		carryOut := func() bool {
-			results, err := b.Do(ctx)
+			results, err := w.Do(ctx, &b)
 			for i := range results {
 				r := &results[i]
 				if isNotFound(r.Err) {
@@ -109,7 +110,7 @@ func (c *Client) eachInBatches(ctx context.Context, flt *filter.Filter, do func(
 				return
 			}
 			todo = append(todo, f)
-			do(b, &f)
+			do(&b, &f)
 			if len(todo) >= limit {
 				if !carryOut() {
 					return

@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -86,7 +87,7 @@ func TestNilLabelMapHasNoNames(t *testing.T) {
 
 func TestLabelMapNameOutOfRangeIsEmpty(t *testing.T) {
 	m, _ := ParseLabelMap(strings.NewReader("0 zero\n1023 last\n"))
-	for _, bit := range []int{-1, mapBits, 1 << 40} {
+	for _, bit := range []int{-1, mapBits, math.MaxInt} {
 		if got := m.Name(bit); got != "" {
 			t.Errorf("Name(%d) = %q, want none", bit, got)
 		}

@@ -15,6 +15,8 @@ import (
 const (
 	// followLimit is how long to wait for a command to subscribe; some follow no event at all.
 	followLimit = 2 * time.Second
+	// drainLimit is how long to wait for a command to have read everything.
+	drainLimit = 10 * time.Second
 	// settle covers what cannot be seen from outside between subscribing and reading.
 	settle = 50 * time.Millisecond
 )
@@ -33,15 +35,34 @@ func waitFollowing(pid int, ended func() bool) {
 	}
 }
 
+// waitIdle waits until the process has read every event it subscribed to and sleeps, as long as [drainLimit] at most. A
+// signal in the middle of printing would cut the output: the C program exits from its handler.
+func waitIdle(pid int, ended func() bool) {
+	quiet := 0
+	for end := time.Now().Add(drainLimit); quiet < 3 && time.Now().Before(end) && !ended(); time.Sleep(settle / 3) {
+		if queued, _ := eventQueue(pid); queued == 0 && sleeps(pid) {
+			quiet++
+		} else {
+			quiet = 0
+		}
+	}
+}
+
 // subscribed says whether one of the process's sockets is a netfilter netlink socket in some multicast group.
 func subscribed(pid int) bool {
+	_, ok := eventQueue(pid)
+	return ok
+}
+
+// eventQueue is how many bytes wait to be read by the process's subscribed sockets, and whether it has one.
+func eventQueue(pid int) (queued int, ok bool) {
 	table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/netlink", pid))
 	if err != nil {
-		return false
+		return 0, false
 	}
 	sockets, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
 	if err != nil {
-		return false
+		return 0, false
 	}
 	own := make(map[string]bool)
 	for _, fd := range sockets {
@@ -54,10 +75,24 @@ func subscribed(pid int) bool {
 		// sk Eth Pid Groups Rmem Wmem Dump Locks Drops Inode
 		f := strings.Fields(line)
 		if len(f) == 10 && f[1] == "12" && f[3] != "00000000" && own[f[9]] {
-			return true
+			n, _ := strconv.Atoi(f[4])
+			queued, ok = queued+n, true
 		}
 	}
-	return false
+	return queued, ok
+}
+
+// sleeps says whether no thread of the process is running.
+func sleeps(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, thread := range threads {
+		stat, _ := os.ReadFile(thread)
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		if strings.HasPrefix(rest, "R") {
+			return false
+		}
+	}
+	return true
 }
 
 // catches says whether the process has a handler for the signal; without one it would be killed instead of stopping.

@@ -21,7 +21,7 @@ import (
 )
 
 // jobLimit ends a program which hangs.
-const jobLimit = 30 * time.Second
+const jobLimit = time.Minute
 
 // TestMain lets more tests run at once than there are processors: they mostly wait, for the kernel and for timed events.
 func TestMain(m *testing.M) {
@@ -196,6 +196,11 @@ func (p *process) follows() {
 	waitFollowing(p.cmd.Process.Pid, func() bool { return len(p.ended) > 0 })
 }
 
+// idles waits until the process has shown all events, see [waitIdle].
+func (p *process) idles() {
+	waitIdle(p.cmd.Process.Pid, func() bool { return len(p.ended) > 0 })
+}
+
 // end waits for the process's end.
 func (p *process) end() result {
 	p.s.t.Helper()
@@ -226,6 +231,7 @@ func (s *sandbox) run(j job) result {
 		}
 		if len(j.during) > 0 {
 			time.Sleep(300 * time.Millisecond)
+			p.idles()
 		}
 		p.interrupt()
 	}

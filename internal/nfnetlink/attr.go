@@ -3,6 +3,7 @@ package nfnetlink
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 )
 
 // Attrs walks a run of netlink attributes in place. It is a value: a copy saves
@@ -106,6 +107,9 @@ func (b *Builder) Len() int { return len(b.buf) }
 
 // Reset forgets all messages.
 func (b *Builder) Reset() { b.buf, b.start = b.buf[:0], 0 }
+
+// Grow makes room for n more bytes.
+func (b *Builder) Grow(n int) { b.buf = slices.Grow(b.buf, n) }
 
 // Begin starts a message. The request flag is implied.
 func (b *Builder) Begin(s Subsystem, kind uint8, flags uint16, seq uint32, family, version uint8) {

@@ -41,7 +41,7 @@ func ServeEcho(t testing.TB, ns *NS, network, addr string) netip.AddrPort {
 			where = conn.LocalAddr().(*net.UDPAddr).AddrPort()
 			serve(t, conn, func() error { return echoPackets(conn) })
 		case "tcp":
-			var lc net.ListenConfig
+			lc := net.ListenConfig{KeepAlive: -1}
 			lc.SetMultipathTCP(false)
 			listener, err := lc.Listen(context.Background(), network, addr)
 			if err != nil {
@@ -132,7 +132,8 @@ func Exchange(t testing.TB, ns *NS, network string, from, to netip.AddrPort, rou
 // Reading and writing fails after a few seconds.
 func Dial(t testing.TB, ns *NS, network string, from, to netip.AddrPort) net.Conn {
 	t.Helper()
-	dialer := net.Dialer{Timeout: exchangeLimit, Control: reuseAddr}
+	// Without keep-alive only the test decides which packets there are.
+	dialer := net.Dialer{Timeout: exchangeLimit, KeepAlive: -1, Control: reuseAddr}
 	dialer.SetMultipathTCP(false)
 	if from.IsValid() {
 		switch network {

@@ -1,6 +1,8 @@
 package render
 
 import (
+	"encoding/binary"
+	"math/bits"
 	"net/netip"
 	"testing"
 	"time"
@@ -222,6 +224,19 @@ func TestAddressIsPrintedAsByGlibc(t *testing.T) {
 		if got := string(appendAddr(nil, netip.MustParseAddr(text))); got != want {
 			t.Errorf("appendAddr(%s) = %s, want %s", text, got, want)
 		}
+	}
+}
+
+// TestSavedTagIsTheWireInHostOrder: -A --orig-vtag N sends N in host byte order, and
+// the kernel takes the bytes as they are in the packet.
+func TestSavedTagIsTheWireInHostOrder(t *testing.T) {
+	const typed = 0x12345678
+	inPacket := uint32(typed)
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		inPacket = bits.ReverseBytes32(typed)
+	}
+	if got := saveVTag(inPacket); got != typed {
+		t.Errorf("saveVTag(%#x) = %#x, want %#x", inPacket, got, typed)
 	}
 }
 

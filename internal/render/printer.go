@@ -23,7 +23,7 @@ const (
 // Every method appends to b and returns it, so that the caller decides when bytes
 // leave: after each record of a stream, or in large blocks. In all formats but JSON
 // each record ends with a newline; in JSON a record is complete only when the
-// next one, or the end, is written.
+// next one, or the end, is written. A Printer is for one goroutine.
 type Printer struct {
 	style   Style
 	subject Subject

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -164,6 +166,38 @@ func TestEveryColumnHasAMember(t *testing.T) {
 		}
 		if len(filled) != 0 {
 			t.Errorf("members without a column: %v", slices.Sorted(maps.Keys(filled)))
+		}
+	}
+}
+
+// TestEveryMemberIsDocumented compares docs/output.md with the columns, and its
+// examples with what was recorded.
+func TestEveryMemberIsDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "output.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nested := []string{"orig_", "reply_", "master_", "tuple_", "mask_", "nat_", "dccp_", "synproxy_", "seqadj_"}
+	for _, column := range strings.Split(flowColumns+","+expectColumns+",count,cpu", ",") {
+		name := column
+		for _, prefix := range nested {
+			name = strings.TrimPrefix(name, prefix)
+		}
+		if !bytes.Contains(text, []byte("`"+name+"`")) && !bytes.Contains(text, []byte(`{"`+name+`":`)) {
+			t.Errorf("docs/output.md does not describe %q", column)
+		}
+	}
+
+	recorded := map[string]bool{}
+	files, _ := filepath.Glob(filepath.Join("testdata", "*.txtar"))
+	for _, file := range files {
+		for line := range strings.Lines(readSections(t, file)["jsonl"]) {
+			recorded[line] = true
+		}
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "{") && !recorded[line] {
+			t.Errorf("docs/output.md shows what was never printed: %s", line)
 		}
 	}
 }

@@ -175,12 +175,12 @@ func (x *executor) update(c *conntrack.Client) (int, error) {
 	}
 	p := x.printer(func(s *render.Style) { s.Envelope = render.Bare })
 	ctx := context.Background()
-	b, err := c.NewBatch()
+	w, err := c.NewWriter()
 	if err != nil {
 		return 0, err
 	}
-	defer b.Close()
-	u := &updates{x: x, batch: b, printer: p, limit: 1}
+	defer w.Close()
+	u := &updates{x: x, writer: w, printer: p, limit: 1}
 	for f, err := range c.Flows(ctx, x.updateSelection()) {
 		if err != nil {
 			return u.done, err
@@ -206,6 +206,9 @@ func (x *executor) update(c *conntrack.Client) (int, error) {
 func (x *executor) changeOf(f *flow.Flow) (e *conntrack.Entry, changed bool) {
 	t := &x.tmpl
 	e = &conntrack.Entry{Orig: f.Orig, Change: x.protocolChange()}
+	if s := e.SCTP; s != nil {
+		completeSCTP(s, f, t.given)
+	}
 	e.SrcNAT, e.DstNAT = x.natChange(t.srcNAT), x.natChange(t.dstNAT)
 	if x.given.has(optTimeout) {
 		e.Timeout = new(time.Duration(t.timeout) * time.Second)
@@ -238,10 +241,27 @@ func (x *executor) changeOf(f *flow.Flow) (e *conntrack.Entry, changed bool) {
 	return e, changed
 }
 
+// completeSCTP adds what the command line left out: the kernel wants the state and
+// both tags.
+func completeSCTP(s *conntrack.SCTP, f *flow.Flow, given given) {
+	if s.State == nil {
+		s.State = &f.State
+	}
+	tags := f.VTags
+	if given.has(vtagOrig) {
+		tags.Orig = s.VTags.Orig
+	}
+	if given.has(vtagReply) {
+		tags.Reply = s.VTags.Reply
+	}
+	s.VTags = &tags
+}
+
 // updates carries out changes in batches and prints what became of the entries.
 type updates struct {
 	x       *executor
-	batch   *conntrack.Batch
+	writer  *conntrack.Writer
+	batch   conntrack.Batch
 	printer *render.Printer
 	todo    []flow.Flow // as they were
 	limit   int         // of todo; begins small, so that what is refused always is refused once
@@ -260,7 +280,7 @@ func (u *updates) add(ctx context.Context, f *flow.Flow, e *conntrack.Entry) err
 }
 
 func (u *updates) carryOut(ctx context.Context) error {
-	results, err := u.batch.Do(ctx)
+	results, err := u.writer.Do(ctx, &u.batch)
 	if err != nil {
 		return err
 	}

@@ -78,7 +78,11 @@ func (p *parser) check() error {
 	if law.ownOutput && !p.show.ours() {
 		may &^= options(optOutput)
 	}
+	wrong := law.must&^p.given | p.given&^(law.must|may)
 	for id := range optNATRange {
+		if wrong == 0 {
+			break
+		}
 		switch {
 		case law.must.has(id) && !p.given.has(id):
 			return usagef("You need to supply the `--%s' option for this command", id.row().name)
@@ -124,7 +128,7 @@ func (p *parser) loadLabels() error {
 	if err != nil {
 		var errno syscall.Errno
 		errors.As(err, &errno)
-		p.warnings.WriteString("nfct_labelmap_new: " + strerror(errno) + "\n")
+		p.warnings += "nfct_labelmap_new: " + strerror(errno) + "\n"
 	}
 	p.labels = m
 	for _, names := range [][]string{p.tmpl.labels, p.tmpl.labelsAdd, p.tmpl.labelsDel} {

@@ -171,6 +171,14 @@ func (e *extension) option(id extID) *extOption {
 	return nil
 }
 
+// known is the set of e's options.
+func (e *extension) known() (s extSet) {
+	for i := range e.options {
+		s.add(e.options[i].id)
+	}
+	return s
+}
+
 // extValue is where the scanner's values of protocol options begin. Every -p adds its
 // options with values of their own, so that after two of them an abbreviation
 // is ambiguous.
@@ -200,7 +208,11 @@ func (e *extension) extend(long []getopt.Long, n int) []getopt.Long {
 // check holds the options given to the rules of a command.
 func (e *extension) check(r extRules, given extSet) error {
 	law := extLegality[r]
+	wrong := law.must&e.known()&^given | given&^(law.must|law.may)
 	for id := range extCount {
+		if wrong == 0 {
+			break
+		}
 		o := e.option(id)
 		switch {
 		case o == nil:

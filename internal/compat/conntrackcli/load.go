@@ -3,11 +3,9 @@ package conntrackcli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"os"
 	"strings"
-	"sync"
 
 	"github.com/spoor-project/spoor/conntrack"
 )
@@ -19,44 +17,34 @@ const (
 	maxWords = 253
 )
 
-// load is -R: it carries out the commands of a file. The whole file is read and
-// checked before the first command is carried out; to keep memory small it is then
-// parsed a second time, while the kernel works on what was parsed before. netns is
-// the namespace of lines that name none.
+// load is -R: it carries out the commands of a file, once all of them have been
+// checked. Commands that make entries wait for that as finished messages to the
+// kernel. netns is the namespace of lines that name none.
 func load(path, netns, program string, env *Env, out *output) error {
-	text, err := readCommands(path, env.Stdin)
-	if err != nil {
-		return err
-	}
-	l := &loader{env: env, out: out, program: program, netns: netns, clients: map[string]*executor{}}
-	defer l.close()
-	if err := l.validate(text); err != nil {
-		return err
-	}
-	return l.execute(text)
-}
-
-func readCommands(path string, stdin io.Reader) ([]byte, error) {
 	if path == "-" {
 		path = "/dev/stdin"
 	}
-	if path == "/dev/stdin" {
-		text, err := io.ReadAll(stdin)
+	in := env.Stdin
+	if path != "/dev/stdin" {
+		f, err := os.Open(path)
 		if err != nil {
-			return nil, usagef("Failed to open file %s for reading", path)
+			return usagef("Failed to open file %s for reading", path)
 		}
-		return text, nil
+		defer f.Close()
+		in = f
 	}
-	text, err := os.ReadFile(path)
+	l := &loader{env: env, out: out, program: program, netns: netns, writers: map[string]*loadTarget{}}
+	defer l.close()
+	parts, err := l.parse(in)
 	if err != nil {
-		return nil, usagef("Failed to open file %s for reading", path)
+		return err
 	}
-	return text, nil
+	return l.execute(parts)
 }
 
 // cutLine takes a line off text: up to and with its newline.
-func cutLine(text []byte) (line, rest []byte) {
-	n := bytes.IndexByte(text, '\n') + 1
+func cutLine(text string) (line, rest string) {
+	n := strings.IndexByte(text, '\n') + 1
 	if n == 0 {
 		n = len(text)
 	}
@@ -66,7 +54,7 @@ func cutLine(text []byte) (line, rest []byte) {
 
 // words splits a line into dst, after the program's name. skip is true for a line
 // that holds no command: an empty one or a comment.
-func words(line []byte, dst []string) (args []string, skip bool, err error) {
+func words(line string, dst []string) (args []string, skip bool, err error) {
 	i := 0
 	for i < len(line) && (line[i] == ' ' || line[i] == '\t') {
 		i++
@@ -74,15 +62,14 @@ func words(line []byte, dst []string) (args []string, skip bool, err error) {
 	if i < len(line) && (line[i] == '\n' || line[i] == '#') {
 		return dst, true, nil
 	}
-	text := string(line)
-	for i < len(text) {
-		c := text[i]
+	for i < len(line) {
+		c := line[i]
 		if c == ' ' || c == '\t' || c == '\n' {
 			i++
 			continue
 		}
 		var word string
-		if word, i, err = cutWord(text, i); err != nil {
+		if word, i, err = cutWord(line, i); err != nil {
 			return dst, false, err
 		}
 		if len(dst) > maxWords {
@@ -95,19 +82,19 @@ func words(line []byte, dst []string) (args []string, skip bool, err error) {
 
 // cutWord takes the word that begins at i. A quoted section ends the word; within it a
 // backslash takes the next byte as it is.
-func cutWord(text string, i int) (word string, next int, err error) {
+func cutWord(line string, i int) (word string, next int, err error) {
 	start := i
-	for i < len(text) && !strings.ContainsRune(" \t\n\"", rune(text[i])) {
+	for i < len(line) && line[i] != ' ' && line[i] != '\t' && line[i] != '\n' && line[i] != '"' {
 		i++
 	}
-	word = text[start:i]
-	if i < len(text) && text[i] == '"' {
+	word = line[start:i]
+	if i < len(line) && line[i] == '"' {
 		var quoted []byte
-		for i++; i < len(text) && text[i] != '"'; i++ {
-			if text[i] == '\\' && i+1 < len(text) {
+		for i++; i < len(line) && line[i] != '"'; i++ {
+			if line[i] == '\\' && i+1 < len(line) {
 				i++
 			}
-			quoted = append(quoted, text[i])
+			quoted = append(quoted, line[i])
 		}
 		word += string(quoted)
 		i++ // behind the closing quote; without one the line is used up
@@ -123,72 +110,186 @@ type loader struct {
 	out     *output
 	program string
 	netns   string
-	entries int // lines that make an entry
+	show    formats // of the last -o
 
-	clients map[string]*executor // by namespace
+	entries int                    // lines that make an entry
+	writers map[string]*loadTarget // by namespace
 }
 
-// validate parses all lines, on two processors, and reports the first that is wrong.
-func (l *loader) validate(text []byte) error {
-	half := len(text) / 2
-	half += bytes.IndexByte(text[half:], '\n') + 1
-	parts := []verdict{{text: text[:half]}, {text: text[half:]}}
-	var wait sync.WaitGroup
-	for i := range parts {
-		// Each part has an environment of its own: what is read once, like
-		// label maps, is not shared.
-		env := &Env{Posixly: l.env.Posixly}
-		wait.Go(func() { parts[i].parse(l.program, env) })
-	}
-	wait.Wait()
-	var unusable error
-	for i := range parts {
-		v := &parts[i]
-		l.out.message(v.warnings.String())
-		if v.err != nil {
-			return v.err
-		}
-		if unusable == nil {
-			unusable = v.unusable
-		}
-		l.entries += v.entries
-	}
-	return unusable
-}
+// part is a piece of the file, of whole lines, and what was made of it.
+type part struct {
+	text  string
+	first bool // of the file
+	ready chan struct{}
 
-// verdict is what validation says of a part of the file.
-type verdict struct {
-	text     []byte
+	steps    []step
+	lines    int
+	entries  int // lines that make an entry
 	warnings strings.Builder
 	err      error // of parsing; nothing behind it was looked at
 	unusable error // the first command that cannot be used in a file
-	entries  int
 }
 
-func (v *verdict) parse(program string, env *Env) {
-	args := make([]string, 0, 64)
-	for rest := v.text; len(rest) > 0; {
-		var line []byte
+// step is a piece of work: a batch of entries to make, or another command.
+type step struct {
+	netns string
+	batch *conntrack.Batch
+	made  []madeEntry // of batch
+
+	request *request
+	line    int // of request, in its part
+}
+
+// madeEntry is an entry of a batch.
+type madeEntry struct {
+	line int32 // in its part
+	cmd  commandID
+}
+
+const (
+	partSize = 1 << 20
+	parsers  = 2 // goroutines that parse
+)
+
+// parse reads and checks the whole file, and reports the first line that is wrong.
+func (l *loader) parse(in io.Reader) ([]*part, error) {
+	work := make(chan *part, parsers)
+	for range parsers {
+		// Each has an environment of its own: what is read once, like
+		// label maps, is not shared.
+		env := &Env{Posixly: l.env.Posixly}
+		go func() {
+			var p partParser
+			for piece := range work {
+				p.parse(piece, l.program, env)
+				close(piece.ready)
+			}
+		}()
+	}
+	var parts []*part
+	err := eachPiece(in, func(text string) {
+		piece := &part{text: text, first: len(parts) == 0, ready: make(chan struct{})}
+		parts = append(parts, piece)
+		work <- piece
+	})
+	close(work)
+	for _, piece := range parts {
+		<-piece.ready
+	}
+	if err != nil {
+		return nil, failf("Can't read: %s", errnoText(err))
+	}
+	var unusable error
+	for _, piece := range parts {
+		l.out.message(piece.warnings.String())
+		if piece.err != nil {
+			return nil, piece.err
+		}
+		if unusable == nil {
+			unusable = piece.unusable
+		}
+		l.entries += piece.entries
+	}
+	return parts, unusable
+}
+
+// eachPiece cuts what it reads into pieces of whole lines. A line longer than a piece
+// is cut, where the limit on lines would have cut it.
+func eachPiece(in io.Reader, f func(text string)) error {
+	var pending []byte
+	for {
+		buf := make([]byte, len(pending)+partSize)
+		n := copy(buf, pending)
+		m, err := io.ReadFull(in, buf[n:])
+		buf = buf[:n+m]
+		if err == io.EOF || err == io.ErrUnexpectedEOF {
+			if len(buf) > 0 {
+				f(string(buf))
+			}
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		end := bytes.LastIndexByte(buf, '\n') + 1
+		if end == 0 {
+			end = len(buf) / maxLine * maxLine
+		}
+		pending = buf[end:]
+		f(string(buf[:end]))
+	}
+}
+
+// partParser turns pieces of the file into steps.
+type partParser struct {
+	*part
+	line parser
+	args []string
+	// limit is how many entries go into the open batch. It begins small, since
+	// upstream stops at the first failure.
+	limit int
+	open  *step
+}
+
+func (p *partParser) parse(piece *part, program string, env *Env) {
+	p.part, p.open, p.limit = piece, nil, conntrack.MaxBatch
+	if piece.first {
+		p.limit = 1
+	}
+	for rest := p.text; len(rest) > 0; {
+		var line string
 		line, rest = cutLine(rest)
-		words, skip, err := words(line, append(args[:0], program))
+		p.lines++
+		args, skip, err := words(line, append(p.args[:0], program))
+		p.args = args
 		if skip {
 			continue
 		}
 		var r *request
 		if err == nil {
-			r, err = parse(words, env)
-			v.warnings.WriteString(r.warnings.String())
+			r, err = p.line.parse(args, env)
+			p.warnings.WriteString(r.warnings)
 		}
 		if err != nil {
-			v.err = err
+			p.err = err
 			return
 		}
-		if r.cmd == cmdCreate || r.cmd == cmdAdd {
-			v.entries++
+		if p.unusable == nil && !loadable(r) {
+			p.unusable = usagef("Cannot use command `%s' with --load-file", commandLabel(r))
 		}
-		if v.unusable == nil && !loadable(r) {
-			v.unusable = usagef("Cannot use command `%s' with --load-file", commandLabel(r))
+		p.add(r)
+	}
+	p.text = "" // its memory can go
+}
+
+func (p *partParser) add(r *request) {
+	if r.cmd == cmdCreate || r.cmd == cmdAdd {
+		p.entries++
+		if e, err := (&executor{request: r}).newEntry(); err == nil {
+			p.addEntry(r, e)
+			return
 		}
+	}
+	p.open = nil
+	p.steps = append(p.steps, step{netns: r.netns, request: new(*r), line: p.lines})
+}
+
+func (p *partParser) addEntry(r *request, e *conntrack.Entry) {
+	if p.open == nil || p.open.netns != r.netns {
+		p.steps = append(p.steps, step{netns: r.netns, batch: new(conntrack.Batch)})
+		p.open = &p.steps[len(p.steps)-1]
+		p.open.batch.Grow(p.limit)
+		p.open.made = make([]madeEntry, 0, p.limit)
+	}
+	if r.cmd == cmdCreate {
+		p.open.batch.Create(e)
+	} else {
+		p.open.batch.Put(e)
+	}
+	p.open.made = append(p.open.made, madeEntry{int32(p.lines), r.cmd})
+	if p.open.batch.Len() == p.limit {
+		p.open = nil
+		p.limit = min(2*p.limit, conntrack.MaxBatch)
 	}
 }
 
@@ -203,7 +304,7 @@ func loadable(r *request) bool {
 
 // commandLabel names a command in the message that it cannot be used.
 func commandLabel(r *request) string {
-	if r.cmd == cmdNone || r.implicitHelp {
+	if r.implicitHelp {
 		return "unknown"
 	}
 	letter := "-" + string(rune(r.cmd.row().letter))
@@ -218,205 +319,33 @@ func commandLabel(r *request) string {
 	return letter + " expect"
 }
 
-// step is a piece of the file's work: a batch of entries to make, or one command.
-type step struct {
-	namespace string
-	batch     *conntrack.Batch
-	made      []madeEntry // of batch
-
-	request *request
-	line    int
-}
-
-// madeEntry is a line of a batch.
-type madeEntry struct {
-	line int
-	cmd  commandID
-}
-
-// errStop ends the parsing when a step has failed.
-var errStop = errors.New("stop")
-
-// stepsAhead is how many steps are parsed ahead of the one being carried out.
-const stepsAhead = 3
-
-// execute parses the file again and carries it out.
-func (l *loader) execute(text []byte) error {
-	steps := make(chan step, stepsAhead)
-	quit := make(chan struct{})
-	p := &planner{loader: l, steps: steps, quit: quit, free: make(chan *step, stepsAhead+2), limit: 1}
-	done := make(chan error, 1)
-	go func() {
-		err := p.plan(text)
-		close(steps)
-		done <- err
-	}()
-	var failed error
-	for s := range steps {
-		if failed != nil {
-			continue
-		}
-		if failed = l.carryOut(&s); failed != nil {
-			close(quit)
-		}
-		if s.batch != nil {
-			s.batch.Reset()
-			p.free <- &s
-		}
-	}
-	if err := <-done; failed == nil && !errors.Is(err, errStop) {
-		failed = err
-	}
-	p.close()
-	return failed
-}
-
-// planner turns lines into steps.
-type planner struct {
-	*loader
-	steps chan<- step
-	quit  <-chan struct{}
-	free  chan *step // whose batches can be used again
-
-	batches []*conntrack.Batch
-	open    *step // the batch being filled
-	limit   int   // of open; begins small, since upstream stops at the first failure
-	show    formats
-}
-
-func (p *planner) plan(text []byte) error {
-	args := make([]string, 0, 64)
-	for number := 1; len(text) > 0; number++ {
-		var line []byte
-		line, text = cutLine(text)
-		words, skip, err := words(line, append(args[:0], p.program))
-		if skip {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		r, err := parse(words, p.env)
-		if err != nil {
-			return err
-		}
-		if r.netns == "" {
-			r.netns = p.netns
-		}
-		if r.given.has(optOutput) {
-			p.show = r.show
-		}
-		r.show = p.show // -o stays in force for the lines below it
-		if err := p.add(r, number); err != nil {
-			return err
-		}
-	}
-	return p.send()
-}
-
-func (p *planner) add(r *request, line int) error {
-	x := executor{request: r}
-	if r.cmd == cmdCreate || r.cmd == cmdAdd {
-		if e, err := x.newEntry(); err == nil {
-			return p.addEntry(r, e, line)
-		}
-	}
-	if err := p.send(); err != nil {
-		return err
-	}
-	return p.pass(step{namespace: r.netns, request: r, line: line})
-}
-
-func (p *planner) addEntry(r *request, e *conntrack.Entry, line int) error {
-	if p.open != nil && p.open.namespace != r.netns {
-		if err := p.send(); err != nil {
-			return err
-		}
-	}
-	if p.open == nil {
-		if err := p.begin(r.netns); err != nil {
-			return err
-		}
-	}
-	if r.cmd == cmdCreate {
-		p.open.batch.Create(e)
-	} else {
-		p.open.batch.Put(e)
-	}
-	p.open.made = append(p.open.made, madeEntry{line, r.cmd})
-	if len(p.open.made) < p.limit {
-		return nil
-	}
-	p.limit = min(2*p.limit, conntrack.MaxBatch)
-	return p.send()
-}
-
-// begin opens a batch for a namespace: one that has been carried out if possible.
-func (p *planner) begin(namespace string) error {
-	for len(p.batches) > stepsAhead+1 {
-		select {
-		case s := <-p.free:
-			if s.namespace == namespace {
-				p.open = &step{namespace: namespace, batch: s.batch, made: s.made[:0]}
-				return nil
+// execute carries out what was parsed, in order, until something fails.
+func (l *loader) execute(parts []*part) error {
+	before := 0
+	for i, piece := range parts {
+		for _, s := range piece.steps {
+			if err := l.carryOut(&s, before); err != nil {
+				return err
 			}
-			s.batch.Close()
-			p.batches = deleteBatch(p.batches, s.batch)
-		case <-p.quit:
-			return errStop
 		}
+		before += piece.lines
+		parts[i] = nil // its memory can go
 	}
-	x, err := p.executor(namespace)
-	if err != nil {
-		return err
-	}
-	b, err := x.conn.NewBatch()
-	if err != nil {
-		return x.dialFailed(err)
-	}
-	p.batches = append(p.batches, b)
-	p.open = &step{namespace: namespace, batch: b}
 	return nil
 }
 
-func deleteBatch(all []*conntrack.Batch, b *conntrack.Batch) []*conntrack.Batch {
-	for i := range all {
-		if all[i] == b {
-			return append(all[:i], all[i+1:]...)
+// carryOut does a step of a part that has so many lines before it.
+func (l *loader) carryOut(s *step, before int) error {
+	netns := s.netns
+	if netns == "" {
+		netns = l.netns
+	}
+	if r := s.request; r != nil {
+		if r.given.has(optOutput) {
+			l.show = r.show
 		}
-	}
-	return all
-}
-
-// send passes on the batch being filled.
-func (p *planner) send() error {
-	if p.open == nil {
-		return nil
-	}
-	s := *p.open
-	p.open = nil
-	return p.pass(s)
-}
-
-func (p *planner) pass(s step) error {
-	select {
-	case p.steps <- s:
-		return nil
-	case <-p.quit:
-		return errStop
-	}
-}
-
-func (p *planner) close() {
-	for _, b := range p.batches {
-		b.Close()
-	}
-}
-
-// carryOut does a step. After a failure nothing more is done.
-func (l *loader) carryOut(s *step) error {
-	if s.request != nil {
-		x, err := s.request.executor(l.env, l.out)
+		r.show, r.netns = l.show, netns // -o stays in force for the lines below it
+		x, err := r.executor(l.env, l.out)
 		if err != nil {
 			return err
 		}
@@ -424,50 +353,68 @@ func (l *loader) carryOut(s *step) error {
 		_, err = x.run()
 		return err
 	}
-	results, err := s.batch.Do(context.Background())
+	w, err := l.writer(netns)
+	if err != nil {
+		return err
+	}
+	results, err := w.Do(context.Background(), s.batch)
 	if err != nil {
 		return operationFailed(s.made[0].cmd, tableConntrack, err)
 	}
-	var failed error
+	var failed *failure
 	var lines strings.Builder
 	for i := range results {
 		if results[i].Err == nil {
 			continue
 		}
 		m := s.made[i]
+		text := kernelText(m.cmd, tableConntrack, results[i].Err)
 		if failed == nil {
-			failed = operationFailed(m.cmd, tableConntrack, results[i].Err)
+			failed = &failure{code: 1, text: "Operation failed: " + text}
 		}
-		lines.WriteString(prefix + "line " + itoa(m.line) + ": " + kernelText(m.cmd, tableConntrack, results[i].Err) + "\n")
+		lines.WriteString("\n" + prefix + "line " + itoa(before+int(m.line)) + ": " + text)
 	}
-	if failed == nil || l.entries < 2 {
-		return failed
+	if failed == nil {
+		return nil
 	}
-	// The original's message comes first; where it could be about several
-	// lines, those that failed follow.
-	var f *failure
-	errors.As(failed, &f)
-	return &failure{code: f.code, text: f.text + "\n" + strings.TrimSuffix(lines.String(), "\n")}
+	if l.entries > 1 {
+		// The original's message comes first; as it could be about several
+		// lines, those that failed follow.
+		failed.text += lines.String()
+	}
+	return failed
 }
 
-// executor returns a client of a namespace.
-func (l *loader) executor(namespace string) (*executor, error) {
-	if x, ok := l.clients[namespace]; ok {
-		return x, nil
+// loadTarget is a namespace that entries are made in.
+type loadTarget struct {
+	*executor
+	*conntrack.Writer
+}
+
+func (l *loader) writer(netns string) (*conntrack.Writer, error) {
+	if t, ok := l.writers[netns]; ok {
+		return t.Writer, nil
 	}
-	x, err := (&request{netns: namespace}).executor(l.env, l.out)
-	if err == nil {
-		_, err = x.client()
-	}
+	x, err := (&request{netns: netns}).executor(l.env, l.out)
 	if err != nil {
 		return nil, err
 	}
-	l.clients[namespace] = x
-	return x, nil
+	c, err := x.client()
+	if err != nil {
+		return nil, err
+	}
+	w, err := c.NewWriter()
+	if err != nil {
+		x.close()
+		return nil, x.dialFailed(err)
+	}
+	l.writers[netns] = &loadTarget{x, w}
+	return w, nil
 }
 
 func (l *loader) close() {
-	for _, x := range l.clients {
-		x.close()
+	for _, t := range l.writers {
+		t.Writer.Close()
+		t.executor.close()
 	}
 }

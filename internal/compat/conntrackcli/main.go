@@ -106,7 +106,7 @@ var errNothingDone = failf("nothing done")
 // single carries out one command line by itself.
 func single(args []string, env *Env, out *output) error {
 	r, err := parse(args, env)
-	out.message(r.warnings.String())
+	out.message(r.warnings)
 	if err != nil {
 		return err
 	}

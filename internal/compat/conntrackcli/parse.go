@@ -31,7 +31,7 @@ type request struct {
 	labels       *flow.LabelMap // loaded if needed; nil without
 	netns        string
 
-	warnings strings.Builder // for stderr
+	warnings string // for stderr
 }
 
 // formats is what -o asks for.
@@ -73,32 +73,70 @@ var eventNames = []struct {
 	{"DESTROY", []flow.EventType{flow.Destroy}},
 }
 
-// parser turns an argument vector into a request.
+// parser turns argument vectors into requests, one at a time.
 type parser struct {
-	*request
-	scan *getopt.Scanner
+	request
+	scan getopt.Scanner
 	env  *Env
+
+	shapes []shape // of the lines parsed so far
+	oldest int     // of shapes, if there are maxShapes
 }
 
 // parse reads a command line, args[0] being the program's name. The request is
 // returned even with an error: it may hold warnings.
-func parse(args []string, env *Env) (*request, error) {
-	p := parser{
-		request: &request{},
-		scan:    getopt.New(args, scannerTables().short, scannerTables().long, env.Posixly),
-		env:     env,
+func parse(args []string, env *Env) (*request, error) { return new(parser).parse(args, env) }
+
+// parse is the function of that name; the request is overwritten by the next call.
+func (p *parser) parse(args []string, env *Env) (*request, error) {
+	p.env = env
+	for i := range p.shapes {
+		if s := &p.shapes[i]; s.fits(args) {
+			p.begin()
+			if done, err := s.apply(p, args); err != nil {
+				return &p.request, err
+			} else if done {
+				return &p.request, p.finish()
+			}
+			break
+		}
 	}
-	p.tmpl.markMask = ^uint32(0)
+	p.begin()
+	t := scannerTables()
+	p.scan.Reset(args, t.short, t.long, env.Posixly)
+	seen := shape{elements: len(args)}
+	plain := true
 	for {
+		at := p.scan.Index
 		opt, ok := p.scan.Next()
 		if !ok {
 			break
 		}
 		if err := p.option(opt); err != nil {
-			return p.request, err
+			return &p.request, err
 		}
+		plain = plain && seen.record(p, at, opt)
 	}
-	return p.request, p.finish()
+	if plain && p.scan.Index == len(args) {
+		p.remember(seen)
+	}
+	return &p.request, p.finish()
+}
+
+// begin makes the request that of an empty command line.
+func (p *parser) begin() {
+	p.request = request{}
+	p.tmpl.markMask = ^uint32(0)
+}
+
+// remember keeps a shape in place of the oldest.
+func (p *parser) remember(s shape) {
+	if len(p.shapes) < maxShapes {
+		p.shapes = append(p.shapes, s)
+		return
+	}
+	p.shapes[p.oldest] = s
+	p.oldest = (p.oldest + 1) % maxShapes
 }
 
 func (p *parser) option(opt getopt.Option) error {
@@ -249,7 +287,7 @@ func (p *parser) generic(row *option, arg string) error {
 		}
 		p.labelMapPath = arg
 	case optNATRange:
-		p.warnings.WriteString("WARNING: ignoring -a, deprecated option.\n")
+		p.warnings += "WARNING: ignoring -a, deprecated option.\n"
 		return nil
 	case optNetNS:
 		p.netns = arg
@@ -379,7 +417,7 @@ func (p *parser) list(arg string, element func(word string) bool) (err error) {
 	eachElement(arg, func(word, rest string) bool {
 		for _, w := range natWarnings {
 			if word != "" && abbreviates(word, w.name) {
-				p.warnings.WriteString(w.warning)
+				p.warnings += w.warning
 				return true
 			}
 		}

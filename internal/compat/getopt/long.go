@@ -17,6 +17,7 @@ func find(table []Long, name string) int {
 	for i := range table {
 		l := &table[i]
 		switch {
+		case name != "" && (l.Name == "" || l.Name[0] != name[0]): // cheap, and nearly always enough
 		case !strings.HasPrefix(l.Name, name):
 		case len(l.Name) == len(name):
 			return i

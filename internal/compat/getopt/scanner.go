@@ -69,9 +69,16 @@ type Scanner struct {
 //
 // Pass posixly as true if POSIXLY_CORRECT is in the environment, even empty.
 func New(args []string, short string, long []Long, posixly bool) *Scanner {
+	s := new(Scanner)
+	s.Reset(args, short, long, posixly)
+	return s
+}
+
+// Reset makes s as New would, and reuses its memory.
+func (s *Scanner) Reset(args []string, short string, long []Long, posixly bool) {
 	short, plus := strings.CutPrefix(short, "+")
-	return &Scanner{
-		Args:    slices.Clone(args),
+	*s = Scanner{
+		Args:    append(s.Args[:0], args...),
 		Index:   1,
 		Long:    slices.Clip(long),
 		short:   short,

@@ -1,0 +1,89 @@
+package conntrackcli
+
+import (
+	"strings"
+
+	"github.com/spoor-project/spoor/internal/compat/getopt"
+)
+
+// Lines of a file of commands are mostly alike: the same options in the same places,
+// with other values. A shape remembers how such a line was scanned, so that the
+// next one need not be: the options are found to be the same, word for word, and
+// their values are read straight away.
+
+// shape is a command line of options each of which stands in an element of its own,
+// with its value, if any, in the next.
+type shape struct {
+	elements int // of the vector
+	steps    []shapeStep
+}
+
+// shapeStep is an option of a shape.
+type shapeStep struct {
+	at, next int // where it stands, and where scanning went on
+	word     string
+	value    string // of options whose value decides what others mean
+	fixed    bool   // value must be the same
+	opt      getopt.Option
+}
+
+// maxShapes is how many shapes a parser remembers.
+const maxShapes = 8
+
+// record adds an option that has just been handled to the shape being scanned; at is
+// where the scanner was before. ok is false if the line is not of the plain kind.
+func (s *shape) record(p *parser, at int, opt getopt.Option) (ok bool) {
+	next := p.scan.Index
+	row := scannerTables()
+	switch {
+	case opt.Value >= extValue, row.options[opt.Value] != nil:
+		if next != at+2 || opt.HasArg && opt.Arg != p.scan.Args[at+1] {
+			return false // attached, abbreviated into a cluster, or without a value
+		}
+	case next != at+1 || opt.HasArg: // a command
+		return false
+	}
+	step := shapeStep{at: at, next: next, word: strings.Clone(p.scan.Args[at]), opt: opt}
+	if opt.Value < extValue && row.options[opt.Value] != nil && row.options[opt.Value].id == optProto {
+		step.fixed, step.value = true, strings.Clone(opt.Arg)
+	}
+	step.opt.Arg, step.opt.Word = "", "" // the line's memory is not kept
+	s.steps = append(s.steps, step)
+	return true
+}
+
+// fits reports whether args has the shape s.
+func (s *shape) fits(args []string) bool {
+	if len(args) != s.elements {
+		return false
+	}
+	for i := range s.steps {
+		step := &s.steps[i]
+		if args[step.at] != step.word || step.fixed && args[step.at+1] != step.value {
+			return false
+		}
+	}
+	return true
+}
+
+// apply handles the options of a line that fits s. done is false if it turned out to
+// need scanning: a word that could be the value of an option was not.
+func (s *shape) apply(p *parser, args []string) (done bool, err error) {
+	p.scan.Args = append(p.scan.Args[:0], args...)
+	for i := range s.steps {
+		step := &s.steps[i]
+		opt := step.opt
+		p.scan.Index = step.at + 1
+		if opt.HasArg {
+			opt.Arg = args[step.at+1]
+			p.scan.Index++
+		}
+		if err := p.option(opt); err != nil {
+			return true, err
+		}
+		if p.scan.Index != step.next {
+			return false, nil
+		}
+	}
+	return true, nil
+}
