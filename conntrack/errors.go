@@ -70,6 +70,8 @@ func (e *OpError) Is(target error) bool {
 func (e *OpError) hint() string {
 	var refused *nfnetlink.Error
 	switch {
+	case errors.Is(e.Err, syscall.EPERM) && e.Op == opDial:
+		return "entering another network namespace needs CAP_SYS_ADMIN; try sudo"
 	case errors.Is(e.Err, syscall.EPERM):
 		return "needs CAP_NET_ADMIN in this network namespace; try sudo"
 	case errors.Is(e.Err, syscall.EPROTONOSUPPORT):

@@ -135,10 +135,13 @@ type Translation struct {
 
 // NAT compares the two directions and returns what is translated. Only what the
 // NAT hooks have decided counts (SrcNATDone, DstNATDone); a flow whose status was
-// not reported is taken as decided. Note that for ICMP the port halves differ in
+// not reported is taken as decided, and one without a reply tuple as untranslated. Note that for ICMP the port halves differ in
 // nearly every flow, since a reply has another type.
 func (f *Flow) NAT() Translation {
 	var t Translation
+	if !f.Has.Has(HasReply) {
+		return t
+	}
 	if !f.Has.Has(HasStatus) || f.Status.Has(SrcNATDone) {
 		t.SrcAddr = f.Reply.Dst != f.Orig.Src
 		t.SrcPort = f.Reply.DstPort != f.Orig.SrcPort

@@ -75,7 +75,7 @@ func (t *Tuple) Key(zone uint16) Key {
 	return k
 }
 
-// Key is a tuple and its zone in 44 bytes without pointers: a map of a million of
+// Key is a tuple and its zone in 42 bytes without pointers: a map of a million of
 // them costs the garbage collector nothing. IPv4 addresses are stored mapped
 // into IPv6 (RFC 4291, 2.5.5.2); Family tells them apart.
 type Key struct {
@@ -86,7 +86,8 @@ type Key struct {
 	Proto            Proto
 }
 
-// Tuple returns the tuple that k was made from.
+// Tuple returns the tuple that k was made from; an address that was not known has
+// become the family's zero address.
 func (k *Key) Tuple() Tuple {
 	t := Tuple{SrcPort: k.SrcPort, DstPort: k.DstPort, Zone: k.TupleZone, Proto: k.Proto}
 	switch k.Family {

@@ -16,6 +16,8 @@ var reading = map[string]string{
 		-L expect -o xml
 		-L {dying|unconfirmed}
 		-L dying -o xml
+		-L {dying|unconfirmed} -z -p udp
+		-L {dying|unconfirmed} -s 1.1.1.1 -m 1 -u ASSURED
 		-L dying -s 1.1.1.1 --mask-src 255.0.0.0
 		-L -f {ipv4|ipv6}
 		-L -f {ipv4|ipv6} -o {xml|save|extended}
@@ -30,14 +32,13 @@ var reading = map[string]string{
 		# the scanner
 		-X
 		-XL
-		-LX
 		-L -s 1.1.1.1 -Xz
 		--foo
 		--foo=bar
 		-L --zero=1
 		-L {-s|-d|-r|-q|-p|-u|-m|-f|-o|-c|-w|-l|--mask-src|--orig-zone}
 		-L {--output|--src|--protonum|--label}
-		-L --{sr|st|ma|ev|l|d|orig-port|zon|zo|f|re|m|o|i|c|t|s} 1
+		-L --{sr|st|ma|ev|l|d|orig-port|zon|zo|f|re|m|o|c|t|s} 1
 		-L --{statu|stat|outp|proto|orig-s|orig-d|reply-s|reply-d|mask-s|mask-d|fam|sec} 1
 		--{dum|upd|cou|eve|statis|versi}
 		-L -D
@@ -93,9 +94,8 @@ var reading = map[string]string{
 		-L --sport 1 -p udp
 		-L -p udp --state LISTEN
 		-L -p udp -p tcp --sport 1 --state LISTEN
-		-L -p tcp --state LISTEN -p udp --sport 1
 		-L -p 200 --sport 1
-		-L -m {5|0x5|05|5/6|5/|0/0|/|5/0x1ffffffff|·5|+5} -X
+		-L -m {5|0x5|05|5/6|5/|0/0|5/0x1ffffffff|·5|+5} -X
 		-L {-w|--orig-zone|--reply-zone} {0|7|0x7|65535} -X
 		-L -c {5|0x5|4294967295} -X
 		-D -i {5|0x5|4294967295}
@@ -103,7 +103,7 @@ var reading = map[string]string{
 		-L -u {FOO|""|,|ASSURED,|,ASSURED|ASSURED,FOO,SEEN_REPLY|!|!FOO|!UNREPLIED|!ASSURED|ASSURED,!SEEN_REPLY} -X
 		-L -u {S|SRC_NAT|D|dst|SRC_NAT,ASSURED|ASSURED,DST_NAT} -X
 		-L -u ASSURED -u SEEN_REPLY
-		-L -o {foo|""|,|id,|id,foo,xml|s|S|src|d|save,id|id,save|save,xml|save,labels|save,userspace|sav|x|XML|idx} -X
+		-L -o {foo|""|,|id,|id,foo,xml|s|S|src|d|save,id|id,save|save,xml|save,userspace|sav|x|XML|idx} -X
 		-L -o save -o id
 		-E -e {FOO|""|NEW,|NEW,FOO}
 		-L -n {1.1.1.1|1.1.1.1:80|::1|[::1]:80|fe80::5:80} -X
@@ -117,8 +117,6 @@ var reading = map[string]string{
 		-L -l foo
 		-L -o labels
 		-U --label-add {foo|a,b}
-		-U --label-add a --label-del b
-		-U --label-del a --label-add b
 		-L -t 5
 
 		# nothing there

@@ -42,7 +42,8 @@ const following = `
 	-E -n {5.5.5.5|9.9.9.9}
 	-E -g 6.6.6.6 -o save
 	-E -j {5.5.5.5|6.6.6.6}
-	-E -b {100000|1|0|x}
+	-E -b 100000
+	-E -e D -b {1|0|x} # too little for events
 	-E -b 100000 -e NEW
 	-E -c 5
 	-E expect

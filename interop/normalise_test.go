@@ -73,6 +73,11 @@ var versionRules = []rule{
 	{regexp.MustCompile(`(?m)^(Command line interface .*)1\.4\.\d+$`), "${1}1.4.9"},
 }
 
+// helpRule leaves of a help text what is the same in both: everything else is in our own words.
+var helpRule = []rule{
+	{regexp.MustCompile(`(?s)\A[^\n]* (1\.4\.9)\n(Usage: conntrack \[commands\] \[options\]\n).*`), "${1}\n${2}"},
+}
+
 func normalise(r result, sets ...[]rule) result {
 	for _, rules := range sets {
 		r.stdout, r.stderr = apply(rules, r.stdout), apply(rules, r.stderr)

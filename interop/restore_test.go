@@ -3,6 +3,7 @@
 package interop_test
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -22,16 +23,20 @@ func TestSaveAndRestore(t *testing.T) {
 				{"theirs", saved.stdout},
 				{"ours", source.with(our).run(job{argv: []string{"conntrack", "-L", "-o", "save"}}).stdout},
 			} {
-				// A file with -I instead of -A must not meet an entry twice, and what is not in the file must stay.
-				for _, content := range []string{file.content, strings.ReplaceAll(file.content, "-A -t", "-I -t")} {
-					a, b := newSandbox(t, their), newSandbox(t, our)
-					compareLoad(t, file.name, a, b, content)
-					compareLoad(t, file.name+" again", a, b, content)
-				}
+				a, b := newSandbox(t, their), newSandbox(t, our)
+				compareLoad(t, file.name, a, b, file.content)
+				// With -I instead of -A the first entry stops it; with -A 1.4.7 and 1.4.9 differ in what they do to old ones.
+				a, b = newSandbox(t, their), newSandbox(t, our)
+				create := strings.ReplaceAll(file.content, "-A -t", "-I -t")
+				compareLoad(t, file.name+" with -I", a, b, create)
+				compareLoad(t, file.name+" with -I again", a, b, create)
 			}
 		})
 	}
 }
+
+// lineRule takes out what ours adds to an error of the kernel: the line of the file at which it happened.
+var lineRule = []rule{{regexp.MustCompile(`(?m)^(conntrack v.*Operation failed: (.*)\n)conntrack v.*: line \d+: .*\n`), "${1}"}}
 
 // compareLoad loads the same file with their program in a and with ours in b.
 func compareLoad(t *testing.T, what string, a, b *sandbox, content string) {
@@ -41,7 +46,7 @@ func compareLoad(t *testing.T, what string, a, b *sandbox, content string) {
 	argv := []string{"conntrack", "--load-file", "saved"}
 	want, got := a.run(job{argv: argv}), b.run(job{argv: argv})
 	want.stdout, got.stdout = unordered(want.stdout), unordered(got.stdout)
-	compare(t, append(argv, what), want, got, versionRules)
+	compare(t, append(argv, what), want, got, versionRules, lineRule)
 	compare(t, append(argv, what, "and the table afterwards"), result{stdout: a.table()}, result{stdout: b.with(a.tool).table()})
 }
 
@@ -105,7 +110,7 @@ func TestLoadFile(t *testing.T) {
 			compareLoad(t, name, a, b, content)
 			argv := []string{"conntrack", "-R", "-"}
 			want, got := a.run(job{argv: argv, stdin: content}), b.run(job{argv: argv, stdin: content})
-			compare(t, argv, want, got, versionRules, timeRules, identityRules)
+			compare(t, argv, want, got, versionRules, timeRules, identityRules, lineRule)
 		})
 	}
 }

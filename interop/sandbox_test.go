@@ -43,6 +43,8 @@ type tool struct {
 // ours is the program under test.
 func ours(t testing.TB) tool {
 	t.Helper()
+	nstest.NeedRoot(t)
+	nstest.NeedTool(t, "env", "ip", "nft", "setpriv", "sh", "socat", "sysctl")
 	if path := os.Getenv("SPOOR_INTEROP_CONNTRACK"); path != "" {
 		return tool{bin: binDir(t, path, "conntrack"), foreign: true}
 	}

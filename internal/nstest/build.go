@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -47,6 +48,9 @@ func buildCommand(pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := noteSources(root); err != nil {
+		return "", err
+	}
 	name := path.Base(pkg)
 	dir, err := buildDir(name)
 	if err != nil {
@@ -61,6 +65,28 @@ func buildCommand(pkg string) (string, error) {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, out)
 	}
 	return file, nil
+}
+
+// noteSources looks at every source file of the module. go test remembers at which files a test looked, and takes a result from
+// its cache only while these are the same; what a go build started by the test reads it does not see.
+func noteSources(root string) error {
+	return filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // an editor at work
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != root && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		if ext := filepath.Ext(file); ext == ".go" || ext == ".mod" {
+			if _, err := os.Stat(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // buildDir makes a directory which, unlike one of [testing.T.TempDir], a process without privileges can reach.

@@ -38,6 +38,9 @@ func NewPrinter(subject Subject, style *Style) *Printer {
 	if style != nil {
 		p.style = *style
 	}
+	if subject == Counts && p.style.Format == JSON {
+		p.style.Format = JSONL // there is one count, so the document is the object itself
+	}
 	return p
 }
 

@@ -188,7 +188,12 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 	case zero:
 		flows = c.FlowsAndZero(ctx, flt)
 	}
-	p := x.printer(func(s *render.Style) { s.KernelTime = x.show.ktimestamp })
+	p := x.printer(func(s *render.Style) {
+		s.KernelTime = x.show.ktimestamp
+		if x.table != tableConntrack {
+			s.Envelope = render.Headed // as the original does
+		}
+	})
 	at, n := now(), 0
 	for f, err := range flows {
 		if err != nil {

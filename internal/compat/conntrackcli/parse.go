@@ -104,7 +104,7 @@ func (p *parser) parse(args []string, env *Env) (*request, error) {
 	p.begin()
 	t := scannerTables()
 	p.scan.Reset(args, t.short, t.long, env.Posixly)
-	seen := shape{elements: len(args)}
+	seen := shape{elements: 1}
 	plain := true
 	for {
 		at := p.scan.Index
@@ -117,7 +117,7 @@ func (p *parser) parse(args []string, env *Env) (*request, error) {
 		}
 		plain = plain && seen.record(p, at, opt)
 	}
-	if plain && p.scan.Index == len(args) {
+	if plain && seen.elements == len(args) {
 		p.remember(seen)
 	}
 	return &p.request, p.finish()

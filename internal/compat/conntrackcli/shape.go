@@ -14,7 +14,7 @@ import (
 // shape is a command line of options each of which stands in an element of its own,
 // with its value, if any, in the next.
 type shape struct {
-	elements int // of the vector
+	elements int // of the vector, all of them in steps but the first
 	steps    []shapeStep
 }
 
@@ -36,6 +36,8 @@ func (s *shape) record(p *parser, at int, opt getopt.Option) (ok bool) {
 	next := p.scan.Index
 	row := scannerTables()
 	switch {
+	case at != s.elements: // something was passed over
+		return false
 	case opt.Value >= extValue, row.options[opt.Value] != nil:
 		if next != at+2 || opt.HasArg && opt.Arg != p.scan.Args[at+1] {
 			return false // attached, abbreviated into a cluster, or without a value
@@ -49,6 +51,7 @@ func (s *shape) record(p *parser, at int, opt getopt.Option) (ok bool) {
 	}
 	step.opt.Arg, step.opt.Word = "", "" // the line's memory is not kept
 	s.steps = append(s.steps, step)
+	s.elements = next
 	return true
 }
 

@@ -1,0 +1,45 @@
+# The targets that people and CI use; `make` alone lists them.
+
+GO       ?= go
+SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
+FUZZTIME ?= 20s
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+build: ## the programs, into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/ ./cmd/...
+
+show: build ## build, then show the live table of this machine
+	$(SUDO) bin/conntrack -L
+
+test: tools check ## all tests, against the real kernel when root
+	$(GO) test -timeout 20m ./...
+
+check: ## formatting, vet, and the same for other processors
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) vet ./...
+	GOARCH=386 $(GO) vet ./flow ./filter ./conntrack ./internal/... ./cmd/...
+
+tools: ## install what the tests need, when root
+	@packaging/tools
+
+race: ## the tests of the concurrent packages under the race detector
+	$(GO) test -race ./conntrack ./filter ./flow ./internal/...
+
+fuzz: ## every fuzz test for a while (FUZZTIME=20s each)
+	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
+		grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 | while read -r name; do \
+			echo "$$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done || exit 1; done
+
+bench: build ## measure against the C program and the kernel's floor (root, minutes)
+	$(GO) run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
+
+generate: ## man page, completions and recorded outputs, from their sources
+	$(GO) test ./internal/compat/conntrackcli -run 'Man|Completion' -update
+
+install: build ## programs, man page and completions below PREFIX (/usr/local)
+	packaging/install $(PREFIX)
+
+.PHONY: help build show test check tools race fuzz bench generate install
+.DEFAULT_GOAL := help
