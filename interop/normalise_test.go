@@ -54,11 +54,13 @@ var counterRules = []rule{
 }
 
 // stampRules cover the time of printing.
-var stampRules = []rule{{regexp.MustCompile(`(?m)^\[\d+\.\d+ *\]\t`), "[<S>]\t"}}
+var stampRules = []rule{
+	{regexp.MustCompile(`(?m)^\[\d+\.\d+ *\]\t`), "[<S>]\t"},
+	{regexp.MustCompile(`<when>.*?</when>`), "<when/>"},
+}
 
 // eventRules cover what two readers of the same event print differently because they print it at different times.
 var eventRules = []rule{
-	{regexp.MustCompile(`<when>.*</when>`), "<when/>"},
 	{regexp.MustCompile(`delta-time=\d+`), "delta-time=<D>"},
 	{regexp.MustCompile(`<deltatime>\d+</deltatime>`), "<deltatime><D></deltatime>"},
 	// The sender's name is looked up later, and by then it may have ended.

@@ -74,7 +74,7 @@ var (
 		may: pair | zones | netns | options(optStatus, optMark, optSrcNAT, optDstNAT, optLabelAdd)}
 	onlyTable    = rules{may: netns}
 	numbers      = rules{may: netns | options(optOutput), ownOutput: true}
-	expectLookup = rules{must: options(optSrc, optDst, optProto), may: netns, proto: extExpectLookup}
+	expectLookup = rules{must: options(optSrc, optDst, optProto), may: netns | options(optReplySrc, optReplyDst), proto: extExpectLookup}
 )
 
 var commandTable = [...]command{

@@ -28,7 +28,7 @@ func (x *executor) listExpects(c *conntrack.Client) (int, error) {
 		x.out.relax()
 		n++
 	}
-	x.out.buf = p.AppendEnd(x.out.buf)
+	x.end(p)
 	return n, nil
 }
 

@@ -82,6 +82,9 @@ var extLegality = [...]struct {
 type extension struct {
 	proto   flow.Proto
 	options []extOption
+	// expectMust are options that making an expectation needs with this protocol
+	// alone.
+	expectMust extSet
 	// pairOrig and pairReply are the messages about half a direction. They
 	// name options that do not exist, as the original does.
 	pairOrig, pairReply string
@@ -134,7 +137,7 @@ var extensions = [...]extension{
 		{extICMPCode, "icmpv6-code", "", "CODE", "ICMPv6 code"},
 		{extICMPID, "icmpv6-id", "", "ID", "ICMPv6 identifier"},
 	}},
-	{proto: flow.GRE, pairOrig: "you have to specify `--srckey' and `--dstkey'",
+	{proto: flow.GRE, expectMust: exts(extReplySrcPort, extReplyDstPort), pairOrig: "you have to specify `--srckey' and `--dstkey'",
 		pairReply: "you have to specify `--reply-src-key' and `--reply-dst-key'", options: []extOption{
 			{extSrcPort, "srckey", "orig-key-src", "KEY", "original source key"},
 			{extDstPort, "dstkey", "orig-key-dst", "KEY", "original destination key"},
@@ -208,6 +211,9 @@ func (e *extension) extend(long []getopt.Long, n int) []getopt.Long {
 // check holds the options given to the rules of a command.
 func (e *extension) check(r extRules, given extSet) error {
 	law := extLegality[r]
+	if r == extExpectCreate {
+		law.must |= e.expectMust
+	}
 	wrong := law.must&e.known()&^given | given&^(law.must|law.may)
 	for id := range extCount {
 		if wrong == 0 {

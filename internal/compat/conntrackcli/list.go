@@ -171,11 +171,13 @@ func (x *executor) wantedLabels() flow.Labels {
 // list is -L.
 func (x *executor) list(c *conntrack.Client) (int, error) {
 	zero := x.given.has(optZero)
-	if zero && x.given.any(unzeroable) {
-		return 0, usagef("Can't use -z with filtering parameters")
-	}
-	if err := x.checkMasks(); err != nil {
-		return 0, err
+	if x.table == tableConntrack {
+		if zero && x.given.any(unzeroable) {
+			return 0, usagef("Can't use -z with filtering parameters")
+		}
+		if err := x.checkMasks(); err != nil {
+			return 0, err
+		}
 	}
 	ctx := context.Background()
 	flt := x.selection()
@@ -203,8 +205,17 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 		x.out.relax()
 		n++
 	}
-	x.out.buf = p.AppendEnd(x.out.buf)
+	x.end(p)
 	return n, nil
+}
+
+// end closes a list. The original sends the end of an XML document on its way at
+// once, before the summary.
+func (x *executor) end(p *render.Printer) {
+	x.out.buf = p.AppendEnd(x.out.buf)
+	if x.show.xml {
+		x.out.flush()
+	}
 }
 
 // get is -G.

@@ -55,6 +55,7 @@ func cutLine(text string) (line, rest string) {
 // words splits a line into dst, after the program's name. skip is true for a line
 // that holds no command: an empty one or a comment.
 func words(line string, dst []string) (args []string, skip bool, err error) {
+	line, _, _ = strings.Cut(line, "\x00") // where a C string ends
 	i := 0
 	for i < len(line) && (line[i] == ' ' || line[i] == '\t') {
 		i++
