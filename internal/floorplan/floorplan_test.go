@@ -42,8 +42,6 @@ var testSupport = []string{"internal/nfnetlink/nfnetlinktest", "internal/nstest"
 // doors says which packages a third-party module comes in through; nil is any.
 var doors = map[string][]string{
 	"golang.org/x/sys":               nil,
-	"github.com/vishvananda/netns":   {"internal/nstest"},
-	"github.com/google/go-cmp":       {}, // tests only
 	"github.com/spoor-project/spoor": nil,
 }
 
