@@ -53,6 +53,9 @@ type Client struct {
 	mu  sync.Mutex // guards cmd and one
 	cmd *Writer    // for the operations on one entry
 	one Batch      // of one
+
+	life   sync.RWMutex // keeps netns open while it is used; guards closed
+	closed bool
 }
 
 // Dial opens a Client. A nil opts is the zero Options. No goroutine is started, and
@@ -91,11 +94,17 @@ func (c *Client) connect() error {
 
 // open makes a socket in the client's namespace.
 func (c *Client) open(opts nfnetlink.Options) (*nfnetlink.Conn, error) {
+	c.life.RLock()
+	defer c.life.RUnlock()
+	if c.closed {
+		return nil, os.ErrClosed
+	}
 	opts.NetNS = c.netns
 	return c.dial(&opts)
 }
 
-// Close closes the client. Streams that are being read go on.
+// Close closes the client, whose methods return [os.ErrClosed] from then on. Streams
+// that are being read go on.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -104,10 +113,12 @@ func (c *Client) Close() error {
 		err = c.cmd.Close()
 		c.cmd = nil
 	}
-	if c.netns != nil {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if c.netns != nil && !c.closed {
 		err = errors.Join(err, c.netns.Close())
-		c.netns = nil
 	}
+	c.closed = true
 	return err
 }
 

@@ -39,6 +39,9 @@ func (d *decoder) name(b []byte) string {
 // flow decodes an entry. An attribute that is unknown, or too short for what it
 // should be, is passed over as if it were absent; of a repeated one the last
 // counts. Only an entry without an original tuple is an error.
+//
+// An empty attribute is never one of ours, whatever its number: machines that align
+// 64-bit values send the pad of CTA_TIMESTAMP_EVENT with the number of CTA_STATUS.
 func (d *decoder) flow(m *nfnetlink.Message, f *flow.Flow) error {
 	_, err := d.flowAt(m, f)
 	return err
@@ -49,6 +52,9 @@ func (d *decoder) flowAt(m *nfnetlink.Message, f *flow.Flow) (at flow.Timestamp,
 	*f = flow.Flow{}
 	haveTuple := false
 	for a := m.Attrs(); a.Next(); {
+		if len(a.Data) == 0 {
+			continue
+		}
 		switch a.Type {
 		case ctaTupleOrig:
 			f.Orig, haveTuple = decodeTuple(a.Nested()), true
@@ -108,10 +114,8 @@ func (d *decoder) flowAt(m *nfnetlink.Message, f *flow.Flow) (at flow.Timestamp,
 				}
 			}
 		case ctaLabels:
-			if len(a.Data) > 0 {
-				f.Labels = labelsOf(a.Data)
-				f.Has |= flow.HasLabels
-			}
+			f.Labels = labelsOf(a.Data)
+			f.Has |= flow.HasLabels
 		case ctaSeqAdjOrig:
 			f.OrigSeqAdj = decodeSeqAdj(a.Nested())
 			f.Has |= flow.HasOrigSeqAdj
@@ -347,6 +351,9 @@ func (d *decoder) expect(m *nfnetlink.Message, e *flow.Expect) error {
 	*e = flow.Expect{}
 	haveTuple := false
 	for a := m.Attrs(); a.Next(); {
+		if len(a.Data) == 0 {
+			continue
+		}
 		switch a.Type {
 		case ctaExpectTuple:
 			e.Tuple, haveTuple = decodeTuple(a.Nested()), true
@@ -376,30 +383,32 @@ func (d *decoder) expect(m *nfnetlink.Message, e *flow.Expect) error {
 				e.Has |= flow.ExpectHasZone
 			}
 		case ctaExpectHelpName:
-			if len(a.Data) > 0 {
-				e.Helper = d.name(a.Text())
-				e.Has |= flow.ExpectHasHelper
-			}
+			e.Helper = d.name(a.Text())
+			e.Has |= flow.ExpectHasHelper
 		case ctaExpectFN:
-			if len(a.Data) > 0 {
-				e.Func = d.name(a.Text())
-				e.Has |= flow.ExpectHasFunc
-			}
+			e.Func = d.name(a.Text())
+			e.Has |= flow.ExpectHasFunc
 		case ctaExpectNAT:
-			for n := a.Nested(); n.Next(); {
-				switch n.Type {
-				case ctaExpectNATDir:
-					v, _ := n.Uint32()
-					e.NATReply = v != 0
-				case ctaExpectNATTuple:
-					e.NAT = decodeTuple(n.Nested())
-					e.Has |= flow.ExpectHasNAT
-				}
-			}
+			decodeExpectNAT(a.Nested(), e)
 		}
 	}
 	if !haveTuple {
 		return errNoExpectTuple
 	}
 	return nil
+}
+
+func decodeExpectNAT(a nfnetlink.Attrs, e *flow.Expect) {
+	reply := false
+	for a.Next() {
+		switch a.Type {
+		case ctaExpectNATDir:
+			v, _ := a.Uint32()
+			reply = v != 0
+		case ctaExpectNATTuple:
+			e.NAT = decodeTuple(a.Nested())
+			e.Has |= flow.ExpectHasNAT
+		}
+	}
+	e.NATReply = reply && e.Has.Has(flow.ExpectHasNAT)
 }

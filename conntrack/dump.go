@@ -1,6 +1,7 @@
 package conntrack
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"syscall"
@@ -139,21 +140,13 @@ func (c *Client) flows(ctx context.Context, kind uint8, flt *filter.Filter) iter
 		var d decoder
 		var f flow.Flow
 		var malformed error
-		stopped := false
 		err := c.dump(ctx, request, func(m *nfnetlink.Message) bool {
 			if malformed = d.flow(m, &f); malformed != nil {
 				return false
 			}
-			if flt.Match(&f) && !yield(f, nil) {
-				stopped = true
-				return false
-			}
-			return true
+			return !flt.Match(&f) || yield(f, nil)
 		})
-		if malformed != nil {
-			err = malformed
-		}
-		if err != nil && !stopped {
+		if err = cmp.Or(malformed, err); err != nil {
 			yield(flow.Flow{}, wrap(opList, err))
 		}
 	}
@@ -166,6 +159,9 @@ const chunksAhead = 16
 // dump sends a dump request on a socket of its own and calls each for every
 // message of the answer, until each returns false.
 func (c *Client) dump(ctx context.Context, request func(*nfnetlink.Builder, uint32), each func(*nfnetlink.Message) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	conn, err := c.open(nfnetlink.Options{})
 	if err != nil {
 		return err

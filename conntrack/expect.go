@@ -3,7 +3,6 @@ package conntrack
 import (
 	"context"
 	"iter"
-	"time"
 
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/nfnetlink"
@@ -77,7 +76,7 @@ func appendExpect(b *nfnetlink.Builder, e *flow.Expect) {
 	appendTuple(b, ctaExpectMask, &e.Mask)
 	appendTuple(b, ctaExpectMaster, &e.Master)
 	if e.Has.Has(flow.ExpectHasTimeout) {
-		b.Uint32(ctaExpectTimeout, uint32(e.Timeout/time.Second))
+		b.Uint32(ctaExpectTimeout, seconds(e.Timeout))
 	}
 	if e.Has.Has(flow.ExpectHasHelper) {
 		b.Text(ctaExpectHelpName, e.Helper)

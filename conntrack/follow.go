@@ -201,7 +201,13 @@ func (s *Follower) read(buf []byte) (c chunk) {
 	var n int
 	if s.draining {
 		n, c.err = s.conn.RecvQueued(buf)
-		if n == 0 && c.err == nil {
+		switch {
+		case errors.Is(c.err, syscall.ENOBUFS):
+			// It was empty for a moment, and has overflown again: another gap
+			// ends here, and one begins.
+			c.gap, c.lost, c.err = true, s.newlyLost(), nil
+			s.grow()
+		case n == 0 && c.err == nil:
 			s.draining = false
 			c.gap, c.lost = true, s.newlyLost()
 		}

@@ -49,15 +49,16 @@ func (w *Writer) Do(ctx context.Context, b *Batch) ([]Result, error) {
 		w.results = make([]Result, n)
 	}
 	w.results = w.results[:n]
-	for i := range w.results {
-		w.results[i].Err = nil
+	clear(w.results)
+	op := operationNames[b.ops[0]]
+	if err := ctx.Err(); err != nil {
+		return nil, wrap(op, err)
 	}
 	stop := watch(ctx, w.conn)
 	defer stop()
 
 	// Only failures are answered, and the last message, so that the end is seen.
 	b.msgs.SetFlags(nfnetlink.Ack)
-	op := operationNames[b.ops[0]]
 	if err := w.conn.Send(b.msgs.Bytes()); err != nil {
 		return nil, wrap(op, because(ctx, err))
 	}

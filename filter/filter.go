@@ -32,7 +32,7 @@ type Filter struct {
 type Side struct {
 	Src, Dst         Addrs
 	Proto            *flow.Proto
-	SrcPort, DstPort *uint16 // ports; for ICMP see the fields below
+	SrcPort, DstPort *uint16 // ports, or keys of GRE; other protocols have none
 	ICMPType         *uint8
 	ICMPCode         *uint8
 	ICMPID           *uint16
@@ -152,16 +152,25 @@ func (s *Side) match(t *flow.Tuple) bool {
 	case s.Src.given() && !s.Src.Contains(t.Src),
 		s.Dst.given() && !s.Dst.Contains(t.Dst),
 		s.Proto != nil && *s.Proto != t.Proto,
-		s.SrcPort != nil && *s.SrcPort != t.SrcPort,
-		s.DstPort != nil && *s.DstPort != t.DstPort,
-		s.ICMPType != nil && *s.ICMPType != t.ICMPType(),
-		s.ICMPCode != nil && *s.ICMPCode != t.ICMPCode(),
-		s.ICMPID != nil && *s.ICMPID != t.ICMPID(),
 		s.Zone != nil && *s.Zone != t.Zone:
 		return false
 	}
-	return true
+	// A tuple keeps ports and what ICMP has instead in the same place.
+	shape := t.Proto.Shape()
+	if s.ports() && (shape != flow.ShapePorts && shape != flow.ShapeKeys ||
+		s.SrcPort != nil && *s.SrcPort != t.SrcPort ||
+		s.DstPort != nil && *s.DstPort != t.DstPort) {
+		return false
+	}
+	return !s.icmp() || shape == flow.ShapeICMP &&
+		(s.ICMPType == nil || *s.ICMPType == t.ICMPType()) &&
+		(s.ICMPCode == nil || *s.ICMPCode == t.ICMPCode()) &&
+		(s.ICMPID == nil || *s.ICMPID == t.ICMPID())
 }
+
+// ports and icmp report whether there is a condition on those fields.
+func (s *Side) ports() bool { return s.SrcPort != nil || s.DstPort != nil }
+func (s *Side) icmp() bool  { return s.ICMPType != nil || s.ICMPCode != nil || s.ICMPID != nil }
 
 func (n *NAT) match(f *flow.Flow) bool {
 	t := f.NAT()

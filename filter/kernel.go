@@ -103,8 +103,7 @@ func (s *Side) kernel(family flow.Family) (t flow.Tuple, fields TupleFields, who
 	address(s.Src, &t.Src, FieldSrc)
 	address(s.Dst, &t.Dst, FieldDst)
 
-	icmp := s.ICMPType != nil || s.ICMPCode != nil || s.ICMPID != nil
-	ports := s.SrcPort != nil || s.DstPort != nil
+	icmp, ports := s.icmp(), s.ports()
 	if s.Proto == nil {
 		return t, fields, whole && !icmp && !ports // these mean nothing without a protocol
 	}

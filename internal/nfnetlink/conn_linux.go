@@ -3,8 +3,10 @@ package nfnetlink
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -35,6 +37,7 @@ type Conn struct {
 	portID uint32
 	recv   receiver
 	peer   bool // other end is a test's, not the kernel
+	closed atomic.Bool
 }
 
 // Dial opens a socket. No goroutine is started.
@@ -143,7 +146,19 @@ func inNamespace(ns *os.File, open func() error) error {
 func (c *Conn) PortID() uint32 { return c.portID }
 
 // Close closes the socket and unblocks Send and Recv, which return [os.ErrClosed].
-func (c *Conn) Close() error { return c.file.Close() }
+func (c *Conn) Close() error {
+	c.closed.Store(true)
+	return c.file.Close()
+}
+
+// failed names the error of a raw operation: that of a closed file is one of a package
+// internal to the standard library.
+func (c *Conn) failed(err error) error {
+	if err != nil && c.closed.Load() {
+		return os.ErrClosed
+	}
+	return err
+}
 
 // SetDeadline makes Recv and Send fail with [os.ErrDeadlineExceeded] from t on; the zero
 // time removes the deadline.
@@ -153,14 +168,14 @@ func (c *Conn) SetDeadline(t time.Time) error { return c.file.SetDeadline(t) }
 // returns.
 func (c *Conn) Send(b []byte) error {
 	var errno error
-	err := c.raw.Write(func(fd uintptr) bool {
+	err := c.failed(c.raw.Write(func(fd uintptr) bool {
 		for {
 			errno = unix.Send(int(fd), b, unix.MSG_NOSIGNAL)
 			if errno != unix.EINTR {
 				return errno != unix.EAGAIN
 			}
 		}
-	})
+	}))
 	if err == nil && errno != nil {
 		err = os.NewSyscallError("send", errno)
 	}
@@ -211,7 +226,7 @@ func (c *Conn) receive(buf []byte, how mode) (int, error) {
 		return 0, err
 	}
 	r.buf, r.mode, r.n, r.err = buf, how, 0, nil
-	err := c.raw.Read(r.attempt)
+	err := c.failed(c.raw.Read(r.attempt))
 	r.buf = nil
 	if err == nil {
 		err = r.err
@@ -245,6 +260,9 @@ func (r *receiver) try(fd uintptr) bool {
 			return true
 		case int(n) > len(room):
 			r.err = fmt.Errorf("receive: %w: %d bytes do not fit in %d", ErrMalformed, n, len(room))
+			return true
+		case n == 0 && r.conn.peer:
+			r.err = io.EOF
 			return true
 		case from.Pid != 0 && !r.conn.peer:
 			continue // another process wrote to this socket; only the kernel is believed

@@ -4,9 +4,8 @@
 // # Model
 //
 // A [Conn] is one NETLINK_NETFILTER socket in one network namespace. Requests are
-// built by appending to the caller's buffer ([AppendHeader], [Builder]); answers
-// are walked in place with [Next] and [Attrs]. Nothing is copied and nothing is
-// allocated per message.
+// built by appending to the buffer of a [Builder]; answers are walked in place with
+// [Next] and [Attrs]. Nothing is copied and nothing is allocated per message.
 //
 // # Guarantees
 //

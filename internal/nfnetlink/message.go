@@ -51,9 +51,8 @@ func (m *Message) Attrs() Attrs {
 	return Attrs{rest: m.Payload[4:]}
 }
 
-// Next takes the first message off b. At the end of b it returns io-like
-// emptiness: rest is nil and err is nil only if b was empty, so loop while b is
-// not empty. The error wraps ErrMalformed when a length does not fit.
+// Next takes the first message off b, which must not be empty: loop while there is a
+// rest. The error wraps ErrMalformed when a length does not fit.
 func Next(b []byte) (m Message, rest []byte, err error) {
 	if len(b) < headerLen {
 		return m, nil, fmt.Errorf("%w: %d bytes left, a header has %d", ErrMalformed, len(b), headerLen)

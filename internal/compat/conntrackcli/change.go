@@ -14,7 +14,8 @@ import (
 
 // create is -I and -A.
 func (x *executor) create(c *conntrack.Client) (int, error) {
-	e, err := x.newEntry()
+	e := new(conntrack.Entry)
+	err := x.fillEntry(e)
 	if err != nil {
 		return 0, err
 	}
@@ -29,36 +30,36 @@ func (x *executor) create(c *conntrack.Client) (int, error) {
 	return 1, nil
 }
 
-// newEntry is what -I and -A ask for.
-func (x *executor) newEntry() (*conntrack.Entry, error) {
-	t := &x.tmpl
+// fillEntry makes e what -I and -A ask for. It shares the request's memory.
+func (r *request) fillEntry(e *conntrack.Entry) error {
+	t := &r.tmpl
 	t.deriveReply()
-	e := &conntrack.Entry{Orig: t.orig, Reply: t.reply, Zone: t.zone, Change: x.protocolChange()}
-	e.SrcNAT, e.DstNAT = x.natChange(t.srcNAT), x.natChange(t.dstNAT)
+	*e = conntrack.Entry{Orig: t.orig, Reply: t.reply, Zone: t.zone, Change: r.protocolChange()}
+	e.SrcNAT, e.DstNAT = r.natChange(t.srcNAT), r.natChange(t.dstNAT)
 	e.Timeout = new(time.Duration(t.timeout) * time.Second)
-	if x.given.has(optStatus) {
+	if r.given.has(optStatus) {
 		e.Status = &t.status.set
 	}
-	if x.given.has(optMark) {
+	if r.given.has(optMark) {
 		e.Mark = &t.mark
 	}
-	if x.given.has(optLabelAdd) {
-		labels, all := x.labelBits(t.labelsAdd)
+	if r.given.has(optLabelAdd) {
+		labels, all := r.labelBits(t.labelsAdd)
 		if !all {
-			return nil, syscall.ERANGE
+			return syscall.ERANGE
 		}
 		// With a mask the labels that an existing entry has stay.
 		e.Labels, e.LabelsMask = &labels, &labels
 	}
-	return e, nil
+	return nil
 }
 
 // protocolChange is what the options of the protocol set.
-func (x *executor) protocolChange() (ch conntrack.Change) {
-	t := &x.tmpl
+func (r *request) protocolChange() (ch conntrack.Change) {
+	t := &r.tmpl
 	switch t.orig.Proto {
 	case flow.TCP:
-		if x.ext == nil {
+		if r.ext == nil {
 			break
 		}
 		// Packets of a connection that the tracker did not see begin must not
@@ -82,12 +83,12 @@ func (x *executor) protocolChange() (ch conntrack.Change) {
 
 // natChange is the translation to an address of -n or -g; ports only where the
 // original sends them.
-func (x *executor) natChange(n natAddr) *conntrack.NAT {
+func (r *request) natChange(n natAddr) *conntrack.NAT {
 	if !n.addr.IsValid() {
 		return nil
 	}
 	to := &conntrack.NAT{Addr: n.addr}
-	if p := x.tmpl.orig.Proto; p == flow.TCP || p == flow.UDP {
+	if p := r.tmpl.orig.Proto; p == flow.TCP || p == flow.UDP {
 		to.Port = n.port
 	}
 	return to
@@ -109,7 +110,7 @@ func (x *executor) delete(c *conntrack.Client) (int, error) {
 			s.Labels = nil // never shown with -D
 		}
 	})
-	at, n := now(), 0
+	at, n := time.Now(), 0
 	for f, err := range flows {
 		if err != nil {
 			return n, err
@@ -310,7 +311,7 @@ func (u *updates) noLabels(f *flow.Flow, err error) bool {
 }
 
 func (u *updates) print(f *flow.Flow) {
-	u.x.out.buf = u.printer.AppendFlow(u.x.out.buf, f, now())
+	u.x.out.buf = u.printer.AppendFlow(u.x.out.buf, f, time.Now())
 	u.x.out.relax()
 	u.done++
 }

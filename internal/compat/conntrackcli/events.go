@@ -55,7 +55,7 @@ func (x *executor) follow(c *conntrack.Client) error {
 			if err != nil {
 				return err
 			}
-			x.out.buf = p.AppendFlow(x.out.buf, &f, now())
+			x.out.buf = p.AppendFlow(x.out.buf, &f, time.Now())
 			x.out.relax()
 		}
 		x.out.flush()
@@ -67,7 +67,7 @@ func (x *executor) follow(c *conntrack.Client) error {
 		if err != nil {
 			return failf("failed to received netlink event: %s", errnoText(err)) // sic
 		}
-		at := now()
+		at := time.Now()
 		x.out.buf = p.AppendEvent(x.out.buf, &e, programs.name(e.PortID, at), at)
 		if e.Type == flow.Lost {
 			if err := losses.add(e.Dropped, at); err != nil {
@@ -122,7 +122,7 @@ func (x *executor) followExpects(c *conntrack.Client) error {
 		if err != nil {
 			return err
 		}
-		at := now()
+		at := time.Now()
 		x.out.buf = p.AppendExpectEvent(x.out.buf, &e, at)
 		if e.Type == flow.Lost {
 			if err := losses.add(e.Dropped, at); err != nil {

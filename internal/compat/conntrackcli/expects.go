@@ -24,7 +24,7 @@ func (x *executor) listExpects(c *conntrack.Client) (int, error) {
 		if err != nil {
 			return n, err
 		}
-		x.out.buf = p.AppendExpect(x.out.buf, &e, now())
+		x.out.buf = p.AppendExpect(x.out.buf, &e, time.Now())
 		x.out.relax()
 		n++
 	}
@@ -55,7 +55,7 @@ func (x *executor) getExpect(c *conntrack.Client) error {
 		return err
 	}
 	p := x.expectPrinter(render.Headed)
-	x.out.buf = p.AppendExpect(x.out.buf, &e, now())
+	x.out.buf = p.AppendExpect(x.out.buf, &e, time.Now())
 	x.out.buf = p.AppendEnd(x.out.buf)
 	return nil
 }

@@ -196,7 +196,7 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 			s.Envelope = render.Headed // as the original does
 		}
 	})
-	at, n := now(), 0
+	at, n := time.Now(), 0
 	for f, err := range flows {
 		if err != nil {
 			return n, err
@@ -233,7 +233,7 @@ func (x *executor) get(c *conntrack.Client) (int, error) {
 	})
 	n := 0
 	if x.selection().Match(&f) {
-		x.out.buf = p.AppendFlow(x.out.buf, &f, now())
+		x.out.buf = p.AppendFlow(x.out.buf, &f, time.Now())
 		n = 1
 	}
 	x.out.buf = p.AppendEnd(x.out.buf)

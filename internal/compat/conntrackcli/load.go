@@ -224,8 +224,9 @@ func eachPiece(in io.Reader, f func(text string)) error {
 // partParser turns pieces of the file into steps.
 type partParser struct {
 	*part
-	line parser
-	args []string
+	line  parser
+	args  []string
+	entry conntrack.Entry
 	// limit is how many entries go into the open batch. It begins small, since
 	// upstream stops at the first failure.
 	limit int
@@ -266,8 +267,8 @@ func (p *partParser) parse(piece *part, program string, env *Env) {
 func (p *partParser) add(r *request) {
 	if r.cmd == cmdCreate || r.cmd == cmdAdd {
 		p.entries++
-		if e, err := (&executor{request: r}).newEntry(); err == nil {
-			p.addEntry(r, e)
+		if err := r.fillEntry(&p.entry); err == nil {
+			p.addEntry(r)
 			return
 		}
 	}
@@ -275,7 +276,7 @@ func (p *partParser) add(r *request) {
 	p.steps = append(p.steps, step{netns: r.netns, request: new(*r), line: p.lines})
 }
 
-func (p *partParser) addEntry(r *request, e *conntrack.Entry) {
+func (p *partParser) addEntry(r *request) {
 	if p.open == nil || p.open.netns != r.netns {
 		p.steps = append(p.steps, step{netns: r.netns, batch: new(conntrack.Batch)})
 		p.open = &p.steps[len(p.steps)-1]
@@ -283,9 +284,9 @@ func (p *partParser) addEntry(r *request, e *conntrack.Entry) {
 		p.open.made = make([]madeEntry, 0, p.limit)
 	}
 	if r.cmd == cmdCreate {
-		p.open.batch.Create(e)
+		p.open.batch.Create(&p.entry)
 	} else {
-		p.open.batch.Put(e)
+		p.open.batch.Put(&p.entry)
 	}
 	p.open.made = append(p.open.made, madeEntry{int32(p.lines), r.cmd})
 	if p.open.batch.Len() == p.limit {

@@ -117,6 +117,7 @@ func FuzzParse(f *testing.F) {
 		args := append([]string{"conntrack"}, strings.Split(vector, "\x00")...)
 		r, err := parse(args, &Env{protocols: protocolNames{}})
 		var failed *failure
+		var e conntrack.Entry
 		switch {
 		case err == nil && r.cmd == cmdNone:
 			t.Error("no command and no error")
@@ -125,8 +126,8 @@ func FuzzParse(f *testing.F) {
 		case failed != nil && (failed.text == "" || failed.code < 1 || failed.code > 2):
 			t.Errorf("failure %+v", failed)
 		case err == nil && (r.cmd == cmdCreate || r.cmd == cmdAdd) && r.table == tableConntrack:
-			if e, err := (&executor{request: r}).newEntry(); err == nil {
-				new(conntrack.Batch).Create(e)
+			if r.fillEntry(&e) == nil {
+				new(conntrack.Batch).Create(&e)
 			}
 		}
 	})
@@ -174,6 +175,7 @@ func BenchmarkParseSaveLine(b *testing.B) {
 	args := make([]string, 0, 64)
 	b.ReportAllocs()
 	var p parser
+	var e conntrack.Entry
 	for b.Loop() {
 		w, _, err := words(saveLine, append(args[:0], "conntrack"))
 		if err != nil {
@@ -183,7 +185,7 @@ func BenchmarkParseSaveLine(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := (&executor{request: r}).newEntry(); err != nil {
+		if err := r.fillEntry(&e); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
@@ -129,7 +128,7 @@ type executor struct {
 	env     *Env
 	out     *output
 	program string
-	netnsOf *conntrack.Options
+	where   *conntrack.Options
 
 	conn *conntrack.Client // opened when first needed
 }
@@ -142,7 +141,7 @@ func (r *request) executor(env *Env, out *output) (*executor, error) {
 		if err != nil {
 			return nil, err
 		}
-		x.netnsOf = &conntrack.Options{NetNS: path}
+		x.where = &conntrack.Options{NetNS: path}
 	}
 	return x, nil
 }
@@ -150,7 +149,7 @@ func (r *request) executor(env *Env, out *output) (*executor, error) {
 // client opens the table.
 func (x *executor) client() (*conntrack.Client, error) {
 	if x.conn == nil {
-		c, err := conntrack.Dial(x.netnsOf)
+		c, err := conntrack.Dial(x.where)
 		if err != nil {
 			return nil, x.dialFailed(err)
 		}
@@ -274,6 +273,3 @@ func (x *executor) printer(change func(*render.Style)) *render.Printer {
 	}
 	return render.NewPrinter(render.Flows, &s)
 }
-
-// now is the time that records are printed with; it is asked for once a listing.
-func now() time.Time { return time.Now() }

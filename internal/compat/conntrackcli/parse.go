@@ -290,6 +290,9 @@ func (p *parser) generic(row *option, arg string) error {
 		p.warnings += "WARNING: ignoring -a, deprecated option.\n"
 		return nil
 	case optNetNS:
+		if arg == "" {
+			return usagef("`' is not a network namespace")
+		}
 		p.netns = arg
 	}
 	p.given.add(row.id)

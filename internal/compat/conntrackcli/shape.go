@@ -24,7 +24,13 @@ type shapeStep struct {
 	word     string
 	value    string // of options whose value decides what others mean
 	fixed    bool   // value must be the same
-	opt      getopt.Option
+
+	// What the option is; one of these.
+	command *command
+	option  *option
+	ext     extID
+
+	hasValue bool // it takes an element, besides those it takes itself
 }
 
 // maxShapes is how many shapes a parser remembers.
@@ -45,11 +51,16 @@ func (s *shape) record(p *parser, at int, opt getopt.Option) (ok bool) {
 	case next != at+1 || opt.HasArg: // a command
 		return false
 	}
-	step := shapeStep{at: at, next: next, word: strings.Clone(p.scan.Args[at]), opt: opt}
-	if opt.Value < extValue && row.options[opt.Value] != nil && row.options[opt.Value].id == optProto {
+	// The words are copied: the line's memory is not kept.
+	step := shapeStep{at: at, next: next, word: strings.Clone(p.scan.Args[at]), hasValue: opt.HasArg}
+	if opt.Value >= extValue {
+		step.ext = extID(opt.Value % extValue)
+	} else {
+		step.command, step.option = row.commands[opt.Value], row.options[opt.Value]
+	}
+	if step.option != nil && step.option.id == optProto {
 		step.fixed, step.value = true, strings.Clone(opt.Arg)
 	}
-	step.opt.Arg, step.opt.Word = "", "" // the line's memory is not kept
 	s.steps = append(s.steps, step)
 	s.elements = next
 	return true
@@ -75,13 +86,21 @@ func (s *shape) apply(p *parser, args []string) (done bool, err error) {
 	p.scan.Args = append(p.scan.Args[:0], args...)
 	for i := range s.steps {
 		step := &s.steps[i]
-		opt := step.opt
+		value := ""
 		p.scan.Index = step.at + 1
-		if opt.HasArg {
-			opt.Arg = args[step.at+1]
+		if step.hasValue {
+			value = args[step.at+1]
 			p.scan.Index++
 		}
-		if err := p.option(opt); err != nil {
+		switch {
+		case step.option != nil:
+			err = p.generic(step.option, value)
+		case step.command != nil:
+			err = p.command(step.command, false)
+		default:
+			err = p.extOption(step.ext, value)
+		}
+		if err != nil {
 			return true, err
 		}
 		if p.scan.Index != step.next {

@@ -65,6 +65,9 @@ func digitOf(c byte) int {
 // atol reads as much of a decimal number as there is, 0 if none, capped at the
 // ends of the range.
 func atol(s string) int64 {
+	if n, ok := plainNumber(s); ok {
+		return int64(n)
+	}
 	n, negative, _, _, _ := scanInt(s, 10)
 	switch {
 	case negative && n > math.MaxInt64:
@@ -75,6 +78,17 @@ func atol(s string) int64 {
 		return math.MaxInt64
 	}
 	return int64(n)
+}
+
+// plainNumber reads a decimal number that is nothing but up to nine digits.
+func plainNumber(s string) (n uint64, ok bool) {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + uint64(s[i]-'0')
+	}
+	return n, s != "" && len(s) <= 9
 }
 
 // strtoul reads as much of a number in base 0 as there is; a minus sign negates,
@@ -112,6 +126,9 @@ func parseAddr(s string) (netip.Addr, bool) {
 // parseIPv4 follows inet_aton: the last part fills all bytes that are left, and what
 // follows white space is not looked at.
 func parseIPv4(s string) (netip.Addr, bool) {
+	if a, ok := parseQuad(s); ok {
+		return a, true
+	}
 	var parts []uint64
 	for {
 		if s == "" || s[0] < '0' || s[0] > '9' { // no blank or sign within
@@ -142,6 +159,30 @@ func parseIPv4(s string) (netip.Addr, bool) {
 		v |= p << (24 - 8*i)
 	}
 	return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), true
+}
+
+// parseQuad reads the usual form, four decimal numbers, and nothing else: a number
+// that begins with 0 is octal, or 0.
+func parseQuad(s string) (netip.Addr, bool) {
+	var quad [4]byte
+	part, n, digits := 0, uint(0), 0
+	for i := range len(s) {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9' && digits < 3 && (digits == 0 || n != 0):
+			n, digits = n*10+uint(c-'0'), digits+1
+		case c == '.' && digits > 0 && n <= 255 && part < 3:
+			quad[part] = byte(n)
+			part, n, digits = part+1, 0, 0
+		default:
+			return netip.Addr{}, false
+		}
+	}
+	if part != 3 || digits == 0 || n > 255 {
+		return netip.Addr{}, false
+	}
+	quad[3] = byte(n)
+	return netip.AddrFrom4(quad), true
 }
 
 // maxAddrText is how much of an address argument is looked at.

@@ -1,0 +1,119 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Variables of the kernel that only the initial namespace can change, for all.
+const (
+	tableMax     = "/proc/sys/net/netfilter/nf_conntrack_max"
+	tableBuckets = "/proc/sys/net/netfilter/nf_conntrack_buckets"
+)
+
+// enlargeTable sees to it that the table can hold the entries, in chains as long as a
+// well kept machine has. restore puts back what was changed, and is never nil.
+func enlargeTable(entries int) (restore func() error, err error) {
+	type setting struct{ name, old string }
+	var changed []setting
+	restore = func() error {
+		var errs []error
+		for _, s := range changed {
+			errs = append(errs, os.WriteFile(s.name, []byte(s.old), 0))
+		}
+		return errors.Join(errs...)
+	}
+	for _, want := range []struct {
+		name  string
+		least int
+	}{
+		{tableMax, 2 * entries},
+		{tableBuckets, entries}, // two tuples per entry
+	} {
+		text, err := os.ReadFile(want.name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return restore, fmt.Errorf("%w (is the module nf_conntrack loaded? try modprobe nf_conntrack_netlink)", err)
+		} else if err != nil {
+			return restore, err
+		}
+		old := strings.TrimSpace(string(text))
+		n, err := strconv.Atoi(old)
+		if err != nil {
+			return restore, fmt.Errorf("%s: %w", want.name, err)
+		}
+		// A maximum of 0 is none.
+		if n >= want.least || n == 0 && want.name == tableMax {
+			continue
+		}
+		if err := os.WriteFile(want.name, []byte(strconv.Itoa(want.least)), 0); err != nil {
+			return restore, err
+		}
+		changed = append(changed, setting{want.name, old})
+	}
+	return restore, nil
+}
+
+// warnIfBusy: medians forgive a disturbed run, not a busy machine. It looks several
+// times, as some thread or other always runs for a moment.
+func warnIfBusy() {
+	const looks = 10
+	least := math.MaxInt
+	for range looks {
+		text, err := os.ReadFile("/proc/loadavg")
+		if err != nil {
+			return
+		}
+		// The fourth field is "running/all"; one of the running is this process.
+		fields := strings.Fields(string(text))
+		if len(fields) < 4 {
+			return
+		}
+		running, _, _ := strings.Cut(fields[3], "/")
+		n, err := strconv.Atoi(running)
+		if err != nil {
+			return
+		}
+		least = min(least, n-1)
+		time.Sleep(50 * time.Millisecond)
+	}
+	if least > 0 {
+		progress("WARNING: %d other threads are running; the results will be worth little", least)
+	}
+}
+
+// machine is where the measurement was made.
+type machine struct {
+	Kernel, CPU, Original, Go string
+	Cores                     int
+}
+
+func describeMachine(ctx context.Context, theirs string) machine {
+	m := machine{Kernel: "unknown", CPU: "unknown", Original: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU()}
+	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		m.Kernel = string(bytes.TrimSpace(text))
+	}
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.Lines(string(text)) {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				m.CPU = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	if out, err := exec.CommandContext(ctx, theirs, "--version").Output(); err == nil {
+		m.Original = string(bytes.TrimSpace(out))
+	}
+	return m
+}

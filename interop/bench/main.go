@@ -1,0 +1,198 @@
+//go:build linux
+
+// Bench measures our conntrack program side by side with the original and with the
+// kernel's floor: a dump of which nothing is read but the framing.
+//
+//	go run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
+//
+// It needs root. All work is done in a network namespace that ends with it; of the
+// machine itself only the size of the connection tracking table is changed, if it is
+// too small, and put back at the end.
+//
+// One binary plays four parts, each a process of its own, told by its first argument:
+// the supervisor, which is what the user starts; the arena, which runs the contests
+// inside the namespace; the launcher, which starts and measures one program; and the
+// floor, one of the programs measured.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Parts that the binary plays.
+const (
+	partArena  = "arena"
+	partLaunch = "launch"
+	partFloor  = "floor"
+)
+
+// A child asks to be killed when the thread that started it ends, so every child is
+// started by the one thread that lasts as long as the process.
+func init() { runtime.LockOSThread() }
+
+func main() {
+	part := ""
+	if len(os.Args) > 1 {
+		part = os.Args[1]
+	}
+	switch part {
+	case partFloor:
+		os.Exit(runFloor(os.Args[2:]))
+	case partLaunch:
+		os.Exit(runLauncher(os.Args[2:]))
+	case partArena:
+		os.Exit(runArena(os.Args[2:]))
+	}
+	os.Exit(supervise(os.Args[1:]))
+}
+
+// settings are what the user chose.
+type settings struct {
+	Entries int
+	Runs    int
+
+	out   string
+	check bool
+}
+
+func parseSettings(args []string) (*settings, error) {
+	s := &settings{}
+	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
+	flags.IntVar(&s.Entries, "entries", 1_000_000, "`number` of entries in the table")
+	flags.IntVar(&s.Runs, "runs", 5, "how `often` each program runs")
+	flags.StringVar(&s.out, "o", "", "`file` whose measured section is replaced; none prints it")
+	flags.BoolVar(&s.check, "check", false, "exit with 1 if a target is missed")
+	if err := flags.Parse(args); err != nil {
+		return nil, err
+	}
+	switch {
+	case flags.NArg() > 0:
+		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	case s.Entries < minEntries || s.Entries > maxEntries:
+		return nil, fmt.Errorf("-entries must be between %d and %d", minEntries, maxEntries)
+	case s.Runs < 1 || s.Runs > 100:
+		return nil, errors.New("-runs must be between 1 and 100")
+	}
+	return s, nil
+}
+
+// command is the command line that repeats the measurement.
+func (s *settings) command() string {
+	words := []string{"go run ./interop/bench", "-entries", strconv.Itoa(s.Entries), "-runs", strconv.Itoa(s.Runs)}
+	if s.out != "" {
+		words = append(words, "-o", s.out)
+	}
+	return strings.Join(words, " ")
+}
+
+// supervise prepares the machine, has the contests run, and reports.
+func supervise(args []string) (code int) {
+	s, err := parseSettings(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	res, err := measure(ctx, s)
+	if err == nil {
+		err = publish(s.out, res)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		return 1
+	}
+	if missed := res.missed(); len(missed) > 0 {
+		fmt.Fprintf(os.Stderr, "bench: %d targets missed:\n\t%s\n", len(missed), strings.Join(missed, "\n\t"))
+		if s.check {
+			return 1
+		}
+	}
+	return 0
+}
+
+// measure leaves nothing behind but its results.
+func measure(ctx context.Context, s *settings) (res *results, err error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("making network namespaces needs root (try sudo)")
+	}
+	dir, err := os.MkdirTemp("", "spoor-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+
+	plan := &plan{settings: *s, Dir: dir}
+	progress("building")
+	notes, err := plan.build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	progress("go test -bench Decode ./conntrack")
+	decode, err := decodeBenchmark(ctx, plan.root, s.Runs)
+	if err != nil {
+		return nil, err
+	}
+	warnIfBusy()
+
+	restore, err := enlargeTable(s.Entries)
+	defer func() { err = errors.Join(err, restore()) }()
+	if err != nil {
+		return nil, err
+	}
+	res, err = enterArena(ctx, plan)
+	if err != nil {
+		return nil, err
+	}
+	res.Rows = append(res.Rows, decode...)
+	res.Notes = append(res.Notes, notes...)
+	res.Command, res.Machine = s.command(), describeMachine(ctx, plan.Theirs)
+	return res, nil
+}
+
+// enterArena runs the contests in a process that begins in a new network namespace,
+// so that all its threads are there.
+func enterArena(ctx context.Context, p *plan) (*results, error) {
+	arg, err := json.Marshal(p)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.CommandContext(ctx, p.Self, partArena, string(arg))
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return nil, errors.New("interrupted")
+		}
+		return nil, fmt.Errorf("contests: %w", err)
+	}
+	res := &results{}
+	if err := json.Unmarshal(out.Bytes(), res); err != nil {
+		return nil, fmt.Errorf("read results: %w", err)
+	}
+	return res, nil
+}
+
+// progress tells the user, who waits for minutes, what is going on.
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...)
+}

@@ -1,0 +1,227 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Markers of the measured section; all else in the file is written by people.
+const (
+	beginMarker = "<!-- measured: begin (interop/bench writes this section) -->\n"
+	endMarker   = "<!-- measured: end -->\n"
+)
+
+// preamble begins a file that does not exist yet.
+const preamble = "# Performance\n\n"
+
+// publish writes the measured section into the file, or prints it.
+func publish(file string, res *results) error {
+	section := render(res)
+	if file == "" {
+		_, err := os.Stdout.WriteString(section)
+		return err
+	}
+	old, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		old = []byte(preamble + beginMarker + endMarker)
+	} else if err != nil {
+		return err
+	}
+	text, err := replaceSection(old, section)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return os.WriteFile(file, text, 0o644)
+}
+
+// replaceSection puts section between the markers of text.
+func replaceSection(text []byte, section string) ([]byte, error) {
+	before, rest, ok := bytes.Cut(text, []byte(beginMarker))
+	_, after, ok2 := bytes.Cut(rest, []byte(endMarker))
+	if !ok || !ok2 {
+		return nil, fmt.Errorf("no section between the lines %q and %q", strings.TrimSpace(beginMarker), strings.TrimSpace(endMarker))
+	}
+	return []byte(string(before) + beginMarker + section + endMarker + string(after)), nil
+}
+
+// render is the measured section.
+func render(res *results) string {
+	var b strings.Builder
+	m := &res.Machine
+	fmt.Fprintf(&b, "Made by `%s` on Linux %s, %s, %d cores; %s; the original is %s.\n\n",
+		res.Command, m.Kernel, m.CPU, m.Cores, m.Go, m.Original)
+	renderSummary(&b, res)
+	renderTargets(&b, res)
+	renderOthers(&b, res)
+	renderFollows(&b, res)
+	renderLibraries(&b, res)
+	renderProcesses(&b, res)
+	for _, note := range res.Notes {
+		fmt.Fprintf(&b, "%s\n\n", note)
+	}
+	return b.String()
+}
+
+func renderSummary(b *strings.Builder, res *results) {
+	reached, all := 0, 0
+	for _, r := range res.Rows {
+		for _, t := range r.Targets {
+			all++
+			if t.Reached {
+				reached++
+			}
+		}
+	}
+	fmt.Fprintf(b, "%d of %d targets are reached.\n\n", reached, all)
+	for _, r := range res.Rows {
+		for _, p := range r.Problems {
+			fmt.Fprintf(b, "- `%s` (%s), %s, not counted in %s\n", r.What, r.Entries, p.Who, p.Text)
+		}
+	}
+	if strings.HasSuffix(b.String(), "\n\n") {
+		return
+	}
+	b.WriteString("\n")
+}
+
+func renderTargets(b *strings.Builder, res *results) {
+	b.WriteString("### Targets\n\n")
+	b.WriteString("| what | entries | ours | theirs | floor | to theirs | to floor | target | reached |\n")
+	b.WriteString("|---|--:|--:|--:|--:|--:|--:|---|---|\n")
+	for i := range res.Rows {
+		if r := &res.Rows[i]; r.Group == withTargets {
+			var promises, verdicts []string
+			for _, t := range r.Targets {
+				verdict := "**no**"
+				if t.Reached {
+					verdict = "yes"
+				}
+				promises = append(promises, t.Promise)
+				verdicts = append(verdicts, verdict+": "+orNothing(t.Value))
+			}
+			fmt.Fprintf(b, "%s | %s | %s |\n", comparison(r), strings.Join(promises, "<br>"), strings.Join(verdicts, "<br>"))
+		}
+	}
+	b.WriteString("\n")
+}
+
+func renderOthers(b *strings.Builder, res *results) {
+	b.WriteString("### Without a target\n\n")
+	b.WriteString("| what | entries | ours | theirs | floor | to theirs | to floor |\n")
+	b.WriteString("|---|--:|--:|--:|--:|--:|--:|\n")
+	for i := range res.Rows {
+		if r := &res.Rows[i]; r.Group == withoutTargets {
+			fmt.Fprintf(b, "%s |\n", comparison(r))
+		}
+	}
+	b.WriteString("\n")
+}
+
+// comparison is the cells that all comparing tables begin with.
+func comparison(r *row) string {
+	cells := []string{"`" + r.What + "`", r.Entries}
+	if strings.Contains(r.What, "(") {
+		cells[0] = r.What
+	}
+	for _, who := range []string{ours, theirs, floor} {
+		cells = append(cells, cell(r.of(who)))
+	}
+	for _, who := range []string{theirs, floor} {
+		text := "–"
+		if ratio, ok := r.ratio(who); ok {
+			text = fmt.Sprintf("%.2f", ratio)
+		}
+		cells = append(cells, text)
+	}
+	return "| " + strings.Join(cells, " | ")
+}
+
+func cell(f *figure) string {
+	switch {
+	case f == nil:
+		return "–"
+	case f.Text != "":
+		return f.Text
+	}
+	return timeText(f.Wall)
+}
+
+func renderFollows(b *strings.Builder, res *results) {
+	const header = "| program | created | in | printed | told lost | dropped by the kernel | last event after | stayed | max RSS | last words |\n" +
+		"|---|--:|--:|--:|--:|--:|--:|---|--:|---|\n"
+	b.WriteString("### Bursts of events\n\nThe library makes entries as fast as it can, and a program prints them.\n\n")
+	for _, f := range res.Follows {
+		fmt.Fprintf(b, "`%s`:\n\n%s", f.What, header)
+		for i := range f.Runs {
+			renderFollowRun(b, &f.Runs[i])
+		}
+		b.WriteString("\n")
+	}
+}
+
+func renderFollowRun(b *strings.Builder, run *followRun) {
+	stayed, rss := "yes", bytesText(run.RSS)
+	if !run.Alive {
+		stayed, rss = fmt.Sprintf("**no**, exit status %d", run.Exit), "–"
+	}
+	cells := []string{run.Who, grouped(run.Created), timeText(run.Creation), grouped(run.Printed), toldText(run),
+		countText(run.Dropped), timeText(run.Drain), stayed, rss, strings.ReplaceAll(run.Said, "|", "\\|")}
+	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
+}
+
+// toldText is what the program says about losses.
+func toldText(run *followRun) string {
+	if run.Told == unknown && run.Warned {
+		return "yes, not how many"
+	}
+	return countText(run.Told)
+}
+
+func countText(n int) string {
+	if n == unknown {
+		return "–"
+	}
+	return grouped(n)
+}
+
+func renderLibraries(b *strings.Builder, res *results) {
+	for i := range res.Rows {
+		r := &res.Rows[i]
+		if r.Group != ofLibraries || len(r.Figures) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "### Go libraries\n\nA dump of %s entries by a small program.\n\n", r.Entries)
+		b.WriteString("| library | wall | user | system | max RSS |\n|---|--:|--:|--:|--:|\n")
+		for _, f := range r.Figures {
+			if f.Text != "" {
+				continue
+			}
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", f.Who, timeText(f.Wall), timeText(f.User), timeText(f.System), bytesText(f.RSS))
+		}
+		b.WriteString("\n")
+	}
+}
+
+// renderProcesses is the detail behind the times. With two cores at work user and
+// system together are more than wall.
+func renderProcesses(b *strings.Builder, res *results) {
+	b.WriteString("### Processes\n\n")
+	b.WriteString("| what | entries | program | runs | wall | fastest | slowest | user | system | max RSS |\n")
+	b.WriteString("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|\n")
+	for _, r := range res.Rows {
+		for _, f := range r.Figures {
+			if f.Text != "" || r.Group == ofLibraries {
+				continue
+			}
+			fmt.Fprintf(b, "| `%s` | %s | %s | %d | %s | %s | %s | %s | %s | %s |\n", r.What, r.Entries, f.Who, f.Runs,
+				timeText(f.Wall), timeText(f.Fastest), timeText(f.Slowest), timeText(f.User), timeText(f.System), bytesText(f.RSS))
+		}
+	}
+	b.WriteString("\n")
+}

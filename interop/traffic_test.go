@@ -1,0 +1,288 @@
+//go:build linux
+
+package interop_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/nstest"
+)
+
+// world is a router which translates addresses between a client and a server, and those who watch it.
+type world struct {
+	nstest.Routed
+	our, their *sandbox // on the router
+	lib        *conntrack.Client
+	born       time.Time
+}
+
+// path is a way through the router. Its addresses tell it apart from the others also for protocols without ports.
+type path struct {
+	name         string
+	status       flow.Status    // SrcNAT, DstNAT
+	client, to   netip.AddrPort // as the client sees the two ends
+	seen, server netip.AddrPort // as the server sees them
+}
+
+// paths are all ways of translating, in both families; see translating.
+var paths = slices.Concat(pathsOf("10.%d.0.%d"), pathsOf("fd%02d::%d"))
+
+func pathsOf(host string) []path {
+	at := func(net, n int, port uint16) netip.AddrPort {
+		return netip.AddrPortFrom(netip.MustParseAddr(fmt.Sprintf(host, net, n)), port)
+	}
+	client := at(1, 2, 4000)
+	return []path{
+		{"plain", 0, client, at(2, 10, 80), client, at(2, 10, 80)},
+		{"source", flow.SrcNAT, client, at(2, 11, 80), at(2, 1, 4000), at(2, 11, 80)},
+		{"destination", flow.DstNAT, client, at(9, 12, 8080), client, at(2, 12, 80)},
+		{"both", flow.SrcNAT | flow.DstNAT, client, at(9, 13, 8080), at(2, 1, 40000), at(2, 13, 80)},
+	}
+}
+
+// translating is what the router does to packets on each of the paths. The last one names every port, the others leave them to
+// the kernel, which keeps them.
+const translating = `
+	table inet nat {
+		chain pre {
+			type nat hook prerouting priority dstnat;
+			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.9.0.12 dnat ip to 10.2.0.12:80
+			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.9.0.13 dnat ip to 10.2.0.13:80
+			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd09::12 dnat ip6 to [fd02::12]:80
+			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd09::13 dnat ip6 to [fd02::13]:80
+			dnat ip to ip daddr map { 10.9.0.12 : 10.2.0.12, 10.9.0.13 : 10.2.0.13 }
+			dnat ip6 to ip6 daddr map { fd09::12 : fd02::12, fd09::13 : fd02::13 }
+		}
+		chain post {
+			type nat hook postrouting priority srcnat;
+			ip daddr 10.2.0.11 masquerade
+			ip6 daddr fd02::11 masquerade
+			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.2.0.13 snat ip to 10.2.0.1:40000
+			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd02::13 snat ip6 to [fd02::1]:40000
+			ip daddr 10.2.0.13 snat ip to 10.2.0.1
+			ip6 daddr fd02::13 snat ip6 to fd02::1
+		}
+	}`
+
+// newWorld makes a world with counters and time stamps.
+func newWorld(t testing.TB, their, our tool) *world {
+	t.Helper()
+	w := &world{Routed: nstest.NewRouted(t), born: time.Now()}
+	w.our = &sandbox{t: t, ns: w.Router, dir: t.TempDir(), tool: our}
+	w.their = w.our.with(their)
+	w.Router.Sysctl("net/netfilter/nf_conntrack_acct", "1")
+	w.Router.Sysctl("net/netfilter/nf_conntrack_timestamp", "1")
+	patience(w.Router)
+	for _, name := range []string{"gre_timeout", "gre_timeout_stream", "sctp_timeout_cookie_wait", "sctp_timeout_cookie_echoed"} {
+		w.Router.Sysctl("net/netfilter/nf_conntrack_"+name, "5000")
+	}
+	for _, p := range paths {
+		addr := netip.PrefixFrom(p.server.Addr(), p.server.Addr().BitLen()).String()
+		w.Server.MustRun(t, "ip", "address", "add", addr, "dev", "eth0")
+		// The router asks for a neighbour when the first packet arrives, and does not know where else these are.
+		w.Router.MustRun(t, "ip", "route", "add", addr, "dev", "eth1")
+	}
+	w.our.must("nft", translating)
+	w.Router.Sysctl("net/netfilter/nf_conntrack_checksum", "0")
+	lib, err := conntrack.Dial(&conntrack.Options{NetNS: w.Router.Path()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lib.Close() })
+	w.lib = lib
+	return w
+}
+
+// tuples are those of the flow which the client begins on the path.
+func (p path) tuples(proto flow.Proto) (orig, reply flow.Tuple) {
+	orig = flow.Tuple{Src: p.client.Addr(), Dst: p.to.Addr(), Proto: proto}
+	reply = flow.Tuple{Src: p.server.Addr(), Dst: p.seen.Addr(), Proto: proto}
+	switch proto {
+	case flow.ICMP:
+		orig.SetICMP(8, 0, p.client.Port())
+		reply.SetICMP(0, 0, p.client.Port())
+	case flow.ICMPv6:
+		orig.SetICMP(128, 0, p.client.Port())
+		reply.SetICMP(129, 0, p.client.Port())
+	case flow.TCP, flow.UDP, flow.UDPLite, flow.SCTP:
+		orig.SrcPort, orig.DstPort = p.client.Port(), p.to.Port()
+		reply.SrcPort, reply.DstPort = p.server.Port(), p.seen.Port()
+	}
+	return orig, reply
+}
+
+// flows are all entries of the router's table, by original tuple.
+func (w *world) flows(t testing.TB) map[flow.Tuple]flow.Flow {
+	t.Helper()
+	all := make(map[flow.Tuple]flow.Flow)
+	for f, err := range w.lib.Flows(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[f.Orig] = f
+	}
+	return all
+}
+
+// stateOf is the state of an entry's tracker, "" if there is no such entry.
+func (w *world) stateOf(t testing.TB, orig flow.Tuple) string {
+	t.Helper()
+	f, err := w.lib.Get(t.Context(), orig, 0)
+	if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
+		t.Fatal(err)
+	}
+	return f.Orig.Proto.StateName(f.State)
+}
+
+// listings wants our listings of the table to be theirs.
+func (w *world) listings(t *testing.T) {
+	t.Helper()
+	quiet(t, w.their)
+	for _, argv := range commandLines(`
+		-L {-o extended,id|-o xml|-o save|-o ktimestamp,labels|-f ipv4|-f ipv6}
+		-L
+		-L {-n|-g|-j} -o extended
+		-L {-n|-g|-j} 10.2.0.{1|12}
+		-L {-n|-g|-j} fd02::{1|12}
+		-L expect
+		-L expect {-o xml|-f ipv6}
+		-C
+	`) {
+		want, got := w.their.run(job{argv: argv}), w.our.run(job{argv: argv})
+		compare(t, argv, want, got, versionRules, timeRules, stampRules)
+	}
+}
+
+// history is what followers of the router saw, by original tuple of the flow, or of the expectation's master.
+type history struct {
+	w     *world
+	stop  context.CancelFunc
+	tools []*process // two for each of the command lines
+	lines [][]string
+	done  sync.WaitGroup
+
+	mu      sync.Mutex
+	flows   map[flow.Tuple][]flow.Event
+	expects []flow.ExpectEvent
+	err     error
+}
+
+// watch begins to follow the router's tables, by command and by library.
+func (w *world) watch(t testing.TB) *history {
+	t.Helper()
+	ctx, stop := context.WithTimeout(context.Background(), jobLimit)
+	h := &history{w: w, stop: stop, flows: make(map[flow.Tuple][]flow.Event)}
+	t.Cleanup(func() {
+		h.stop()
+		h.done.Wait()
+	})
+	flows, err := w.lib.Subscribe(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expects, err := w.lib.SubscribeExpects(nil)
+	if err != nil {
+		flows.Close()
+		t.Fatal(err)
+	}
+	h.done.Go(func() {
+		for e, err := range flows.Events(ctx) {
+			h.note(err, func() { h.flows[e.Flow.Orig] = append(h.flows[e.Flow.Orig], e) })
+		}
+	})
+	h.done.Go(func() {
+		for e, err := range expects.Events(ctx) {
+			h.note(err, func() { h.expects = append(h.expects, e) })
+		}
+	})
+	h.lines = commandLines("-E\n-E -o {id,extended|xml|ktimestamp}\n-E expect\n-E expect -o xml")
+	for _, argv := range h.lines {
+		h.tools = append(h.tools, w.their.begin(job{argv: argv}), w.our.begin(job{argv: argv}))
+	}
+	h.each((*process).follows)
+	return h
+}
+
+func (h *history) note(err error, keep func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case err == nil:
+		keep()
+	case !errors.Is(err, context.Canceled):
+		h.err = err
+	}
+}
+
+func (h *history) each(fn func(*process)) {
+	var wg sync.WaitGroup
+	for _, p := range h.tools {
+		wg.Go(func() { fn(p) })
+	}
+	wg.Wait()
+}
+
+// end waits until so many flows have been destroyed, and wants that all who follow with a command have seen the same. It
+// returns the lines of our "-E" and "-E expect".
+func (h *history) end(t *testing.T, destroyed int) (flows, expects []string) {
+	t.Helper()
+	nstest.Wait(t, fmt.Sprintf("%d destroyed flows", destroyed), func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		n := 0
+		for _, events := range h.flows {
+			for _, e := range events {
+				if e.Type == flow.Destroy {
+					n++
+				}
+			}
+		}
+		return n >= destroyed || h.err != nil
+	})
+	h.each((*process).idles)
+	h.each((*process).interrupt)
+	h.stop()
+	h.done.Wait()
+	if h.err != nil {
+		t.Fatal(h.err)
+	}
+	shown := make(map[string][]string)
+	for i, argv := range h.lines {
+		want, got := h.tools[2*i].end(), h.tools[2*i+1].end()
+		compare(t, argv, want, got, versionRules, stampRules, eventRules)
+		shown[strings.Join(argv[1:], " ")] = slices.Collect(strings.Lines(got.stdout))
+	}
+	return shown["-E"], shown["-E expect"]
+}
+
+// ended are the destroy events of flows.
+func (h *history) ended() map[flow.Tuple]flow.Event {
+	all := make(map[flow.Tuple]flow.Event)
+	for orig, events := range h.flows {
+		if last := events[len(events)-1]; last.Type == flow.Destroy {
+			all[orig] = last
+		}
+	}
+	return all
+}
+
+// tuplesOf are the keys of a table in a fixed order, for messages.
+func tuplesOf[V any](m map[flow.Tuple]V) []string {
+	var all []string
+	for tuple := range maps.Keys(m) {
+		all = append(all, fmt.Sprint(tuple))
+	}
+	slices.Sort(all)
+	return all
+}
