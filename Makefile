@@ -36,7 +36,7 @@ bench: build ## measure against the C program and the kernel's floor (root, minu
 	$(GO) run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
 
 generate: ## man page, completions and recorded outputs, from their sources
-	$(GO) test ./internal/compat/conntrackcli -run 'Man|Completion' -update
+	$(GO) test ./internal/compat/conntrackcli ./internal/render -update
 
 install: build ## programs, man page and completions below PREFIX (/usr/local)
 	packaging/install $(PREFIX)

@@ -183,7 +183,8 @@ func (c *Client) Update(ctx context.Context, t flow.Tuple, zone uint16, ch Chang
 }
 
 // Delete removes f, by its original tuple, zone and, if f.Has it, ID: a flow that
-// took f's place meanwhile is left alone, and the error is [ErrNotFound].
+// took f's place meanwhile is left alone, and the error is [ErrNotFound]. Only if the
+// kernel made that one of f's own memory, as it may at once, it has f's ID too.
 func (c *Client) Delete(ctx context.Context, f *flow.Flow) error {
 	_, err := c.do(ctx, func(b *Batch) { b.Delete(f) })
 	return err

@@ -152,9 +152,13 @@ func (c *Client) flows(ctx context.Context, kind uint8, flt *filter.Filter) iter
 	}
 }
 
-// chunksAhead is how many datagrams a dump reads ahead of the loop body: the
-// kernel fills them on another core meanwhile.
-const chunksAhead = 16
+// A dump reads ahead of the loop body up to chunksAhead chunks of chunkSize bytes,
+// which the kernel fills on another core meanwhile. A chunk has room for eight
+// datagrams, so that the two sides need not wake each other for each.
+const (
+	chunksAhead = 6
+	chunkSize   = 8 * nfnetlink.Room
+)
 
 // dump sends a dump request on a socket of its own and calls each for every
 // message of the answer, until each returns false.
@@ -177,9 +181,9 @@ func (c *Client) dump(ctx context.Context, request func(*nfnetlink.Builder, uint
 	}
 
 	read := readAhead(conn, func(buf []byte) chunk {
-		n, err := conn.Recv(buf)
+		n, err := conn.RecvMany(buf)
 		return chunk{data: buf[:n], err: err}
-	}, func() {}, chunksAhead, nfnetlink.Room)
+	}, func() {}, chunksAhead, chunkSize)
 	defer read.stop()
 	interrupted := false
 	for {

@@ -160,7 +160,7 @@ func (s *Follower) Events(ctx context.Context) iter.Seq2[flow.Event, error] {
 func (s *Follower) messages(ctx context.Context, each func(m *nfnetlink.Message, lost uint64) (bool, error)) error {
 	stop := watch(ctx, s.conn)
 	defer stop()
-	read := readAhead(s.conn, s.read, s.grow, eventChunksAhead, eventChunk)
+	read := readAhead(s.conn, s.read, s.grow, eventChunksAhead, chunkSize)
 	defer read.stop()
 	for {
 		c := <-read.full
@@ -188,12 +188,9 @@ func (s *Follower) messages(ctx context.Context, each func(m *nfnetlink.Message,
 	}
 }
 
-// eventChunk and eventChunksAhead bound what is read ahead of the loop body: some ten
-// thousand events.
-const (
-	eventChunk       = 256 << 10
-	eventChunksAhead = 8
-)
+// eventChunksAhead bounds what is read ahead of the loop body: some ten thousand
+// events.
+const eventChunksAhead = 8
 
 // read reads what is queued. When the kernel reports a loss, the queue still holds
 // what came before it, and takes nothing more until it is empty: there is the gap.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,7 +26,7 @@ type world struct {
 	born       time.Time
 }
 
-// path is a way through the router. Its addresses tell it apart from the others also for protocols without ports.
+// path is a way through the router. Its addresses tell it apart from the others, also for protocols without ports.
 type path struct {
 	name         string
 	status       flow.Status    // SrcNAT, DstNAT
@@ -35,7 +34,8 @@ type path struct {
 	seen, server netip.AddrPort // as the server sees them
 }
 
-// paths are all ways of translating, in both families; see translating.
+// paths are all ways of translating, in both families; translating says how. Some of the translated addresses are longer than
+// what they stand for, so that helpers which rewrite a text change its length.
 var paths = slices.Concat(pathsOf("10.%d.0.%d"), pathsOf("fd%02d::%d"))
 
 func pathsOf(host string) []path {
@@ -46,23 +46,23 @@ func pathsOf(host string) []path {
 	return []path{
 		{"plain", 0, client, at(2, 10, 80), client, at(2, 10, 80)},
 		{"source", flow.SrcNAT, client, at(2, 11, 80), at(2, 1, 4000), at(2, 11, 80)},
-		{"destination", flow.DstNAT, client, at(9, 12, 8080), client, at(2, 12, 80)},
-		{"both", flow.SrcNAT | flow.DstNAT, client, at(9, 13, 8080), at(2, 1, 40000), at(2, 13, 80)},
+		{"destination", flow.DstNAT, client, at(9, 112, 8080), client, at(2, 12, 80)},
+		{"both", flow.SrcNAT | flow.DstNAT, client, at(9, 113, 8080), at(2, 1, 40000), at(2, 13, 80)},
 	}
 }
 
-// translating is what the router does to packets on each of the paths. The last one names every port, the others leave them to
-// the kernel, which keeps them.
+// translating is what the router does to packets on each of the paths: with ports where there are some, with addresses alone
+// otherwise, and once in the way that leaves the address to the router.
 const translating = `
 	table inet nat {
 		chain pre {
 			type nat hook prerouting priority dstnat;
-			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.9.0.12 dnat ip to 10.2.0.12:80
-			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.9.0.13 dnat ip to 10.2.0.13:80
-			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd09::12 dnat ip6 to [fd02::12]:80
-			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd09::13 dnat ip6 to [fd02::13]:80
-			dnat ip to ip daddr map { 10.9.0.12 : 10.2.0.12, 10.9.0.13 : 10.2.0.13 }
-			dnat ip6 to ip6 daddr map { fd09::12 : fd02::12, fd09::13 : fd02::13 }
+			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.9.0.112 dnat ip to 10.2.0.12:80
+			meta l4proto { tcp, udp, udplite, sctp } ip daddr 10.9.0.113 dnat ip to 10.2.0.13:80
+			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd09::112 dnat ip6 to [fd02::12]:80
+			meta l4proto { tcp, udp, udplite, sctp } ip6 daddr fd09::113 dnat ip6 to [fd02::13]:80
+			dnat ip to ip daddr map { 10.9.0.112 : 10.2.0.12, 10.9.0.113 : 10.2.0.13 }
+			dnat ip6 to ip6 daddr map { fd09::112 : fd02::12, fd09::113 : fd02::13 }
 		}
 		chain post {
 			type nat hook postrouting priority srcnat;
@@ -75,9 +75,10 @@ const translating = `
 		}
 	}`
 
-// newWorld makes a world with counters and time stamps.
-func newWorld(t testing.TB, their, our tool) *world {
+// newWorld makes a world with counters and time stamps, in which nothing has happened yet.
+func newWorld(t testing.TB) *world {
 	t.Helper()
+	their, our := theirs(t), ours(t)
 	w := &world{Routed: nstest.NewRouted(t), born: time.Now()}
 	w.our = &sandbox{t: t, ns: w.Router, dir: t.TempDir(), tool: our}
 	w.their = w.our.with(their)
@@ -88,13 +89,10 @@ func newWorld(t testing.TB, their, our tool) *world {
 		w.Router.Sysctl("net/netfilter/nf_conntrack_"+name, "5000")
 	}
 	for _, p := range paths {
-		addr := netip.PrefixFrom(p.server.Addr(), p.server.Addr().BitLen()).String()
-		w.Server.MustRun(t, "ip", "address", "add", addr, "dev", "eth0")
-		// The router asks for a neighbour when the first packet arrives, and does not know where else these are.
-		w.Router.MustRun(t, "ip", "route", "add", addr, "dev", "eth1")
+		host := netip.PrefixFrom(p.server.Addr(), p.server.Addr().BitLen()).String()
+		w.Server.MustRun(t, "ip", "address", "add", host, "dev", "eth0")
 	}
 	w.our.must("nft", translating)
-	w.Router.Sysctl("net/netfilter/nf_conntrack_checksum", "0")
 	lib, err := conntrack.Dial(&conntrack.Options{NetNS: w.Router.Path()})
 	if err != nil {
 		t.Fatal(err)
@@ -135,17 +133,26 @@ func (w *world) flows(t testing.TB) map[flow.Tuple]flow.Flow {
 	return all
 }
 
-// stateOf is the state of an entry's tracker, "" if there is no such entry.
-func (w *world) stateOf(t testing.TB, orig flow.Tuple) string {
+// entry is the entry of one flow.
+func (w *world) entry(t testing.TB, orig flow.Tuple) flow.Flow {
 	t.Helper()
 	f, err := w.lib.Get(t.Context(), orig, 0)
-	if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
-		t.Fatal(err)
+	if err != nil {
+		t.Fatalf("%v: %v", orig, err)
 	}
-	return f.Orig.Proto.StateName(f.State)
+	return f
 }
 
-// listings wants our listings of the table to be theirs.
+// awaits waits until a flow is in a state; a packet which arrived has passed the router, but not one which nobody waits for.
+func (w *world) awaits(t testing.TB, orig flow.Tuple, state string) {
+	t.Helper()
+	nstest.Wait(t, state, func() bool {
+		f := w.entry(t, orig)
+		return f.Orig.Proto.StateName(f.State) == state
+	})
+}
+
+// listings wants our listings of the router's tables to be theirs.
 func (w *world) listings(t *testing.T) {
 	t.Helper()
 	quiet(t, w.their)
@@ -153,8 +160,7 @@ func (w *world) listings(t *testing.T) {
 		-L {-o extended,id|-o xml|-o save|-o ktimestamp,labels|-f ipv4|-f ipv6}
 		-L
 		-L {-n|-g|-j} -o extended
-		-L {-n|-g|-j} 10.2.0.{1|12}
-		-L {-n|-g|-j} fd02::{1|12}
+		-L {-n|-g|-j} {10.2.0.1|10.2.0.12|fd02::1|fd02::12}
 		-L expect
 		-L expect {-o xml|-f ipv6}
 		-C
@@ -164,25 +170,25 @@ func (w *world) listings(t *testing.T) {
 	}
 }
 
-// history is what followers of the router saw, by original tuple of the flow, or of the expectation's master.
-type history struct {
+// watch is what several followers of the router's tables saw.
+type watch struct {
 	w     *world
 	stop  context.CancelFunc
-	tools []*process // two for each of the command lines
+	tools []*process // theirs and ours, for each of the lines
 	lines [][]string
 	done  sync.WaitGroup
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the rest
 	flows   map[flow.Tuple][]flow.Event
 	expects []flow.ExpectEvent
 	err     error
 }
 
-// watch begins to follow the router's tables, by command and by library.
-func (w *world) watch(t testing.TB) *history {
+// watch begins to follow the router's tables, by library and with the given command lines of either program.
+func (w *world) watch(t testing.TB, lines string) *watch {
 	t.Helper()
 	ctx, stop := context.WithTimeout(context.Background(), jobLimit)
-	h := &history{w: w, stop: stop, flows: make(map[flow.Tuple][]flow.Event)}
+	h := &watch{w: w, stop: stop, lines: commandLines(lines), flows: make(map[flow.Tuple][]flow.Event)}
 	t.Cleanup(func() {
 		h.stop()
 		h.done.Wait()
@@ -191,22 +197,20 @@ func (w *world) watch(t testing.TB) *history {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expects, err := w.lib.SubscribeExpects(nil)
-	if err != nil {
-		flows.Close()
-		t.Fatal(err)
-	}
 	h.done.Go(func() {
 		for e, err := range flows.Events(ctx) {
 			h.note(err, func() { h.flows[e.Flow.Orig] = append(h.flows[e.Flow.Orig], e) })
 		}
 	})
+	expects, err := w.lib.SubscribeExpects(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h.done.Go(func() {
 		for e, err := range expects.Events(ctx) {
 			h.note(err, func() { h.expects = append(h.expects, e) })
 		}
 	})
-	h.lines = commandLines("-E\n-E -o {id,extended|xml|ktimestamp}\n-E expect\n-E expect -o xml")
 	for _, argv := range h.lines {
 		h.tools = append(h.tools, w.their.begin(job{argv: argv}), w.our.begin(job{argv: argv}))
 	}
@@ -214,7 +218,7 @@ func (w *world) watch(t testing.TB) *history {
 	return h
 }
 
-func (h *history) note(err error, keep func()) {
+func (h *watch) note(err error, keep func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -225,7 +229,7 @@ func (h *history) note(err error, keep func()) {
 	}
 }
 
-func (h *history) each(fn func(*process)) {
+func (h *watch) each(fn func(*process)) {
 	var wg sync.WaitGroup
 	for _, p := range h.tools {
 		wg.Go(func() { fn(p) })
@@ -233,9 +237,9 @@ func (h *history) each(fn func(*process)) {
 	wg.Wait()
 }
 
-// end waits until so many flows have been destroyed, and wants that all who follow with a command have seen the same. It
-// returns the lines of our "-E" and "-E expect".
-func (h *history) end(t *testing.T, destroyed int) (flows, expects []string) {
+// end waits until so many flows have been destroyed, and wants that both programs have seen the same. It returns what ours
+// printed, by command line.
+func (h *watch) end(t *testing.T, destroyed int) map[string]string {
 	t.Helper()
 	nstest.Wait(t, fmt.Sprintf("%d destroyed flows", destroyed), func() bool {
 		h.mu.Lock()
@@ -255,34 +259,35 @@ func (h *history) end(t *testing.T, destroyed int) (flows, expects []string) {
 	h.stop()
 	h.done.Wait()
 	if h.err != nil {
-		t.Fatal(h.err)
+		t.Error(h.err)
 	}
-	shown := make(map[string][]string)
+	shown := make(map[string]string)
 	for i, argv := range h.lines {
 		want, got := h.tools[2*i].end(), h.tools[2*i+1].end()
 		compare(t, argv, want, got, versionRules, stampRules, eventRules)
-		shown[strings.Join(argv[1:], " ")] = slices.Collect(strings.Lines(got.stdout))
+		shown[strings.Join(argv[1:], " ")] = got.stdout
 	}
-	return shown["-E"], shown["-E expect"]
+	return shown
 }
 
-// ended are the destroy events of flows.
-func (h *history) ended() map[flow.Tuple]flow.Event {
-	all := make(map[flow.Tuple]flow.Event)
-	for orig, events := range h.flows {
-		if last := events[len(events)-1]; last.Type == flow.Destroy {
-			all[orig] = last
-		}
+// settled is an output without what differs from run to run.
+func settled(s string) string {
+	for _, rules := range [][]rule{timeRules, identityRules, eventRules, counterRules} {
+		s = apply(rules, s)
 	}
-	return all
+	return s
 }
 
-// tuplesOf are the keys of a table in a fixed order, for messages.
-func tuplesOf[V any](m map[flow.Tuple]V) []string {
-	var all []string
-	for tuple := range maps.Keys(m) {
-		all = append(all, fmt.Sprint(tuple))
+// written is a tuple as the programs print it.
+func written(t flow.Tuple) string {
+	s := fmt.Sprintf("src=%v dst=%v ", t.Src, t.Dst)
+	switch t.Proto {
+	case flow.ICMP, flow.ICMPv6:
+		return s + fmt.Sprintf("type=%d code=%d id=%d ", t.DstPort>>8, t.DstPort&0xff, t.SrcPort)
+	case flow.GRE:
+		return s + fmt.Sprintf("srckey=0x%x dstkey=0x%x ", t.SrcPort, t.DstPort)
+	case flow.TCP, flow.UDP, flow.UDPLite, flow.SCTP:
+		return s + fmt.Sprintf("sport=%d dport=%d ", t.SrcPort, t.DstPort)
 	}
-	slices.Sort(all)
-	return all
+	return s
 }

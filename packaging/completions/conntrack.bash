@@ -254,9 +254,8 @@ _conntrack()
 	dccp/announce) options+=' --sport --orig-port-src --dport --orig-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --role' ;;
 	icmp/ | icmp/select | icmp/update | icmp/get | icmp/create) options+=' --icmp-type --icmp-code --icmp-id' ;;
 	icmpv6/ | icmpv6/select | icmpv6/update | icmpv6/get | icmpv6/create) options+=' --icmpv6-type --icmpv6-code --icmpv6-id' ;;
-	gre/) options+=' --srckey --orig-key-src --dstkey --orig-key-dst --reply-key-src --reply-key-dst --mask-key-src --mask-key-dst --tuple-key-src --tuple-key-dst' ;;
+	gre/ | gre/announce) options+=' --srckey --orig-key-src --dstkey --orig-key-dst --reply-key-src --reply-key-dst --mask-key-src --mask-key-dst --tuple-key-src --tuple-key-dst' ;;
 	gre/select | gre/update | gre/get | gre/create | gre/lookup) options+=' --srckey --orig-key-src --dstkey --orig-key-dst --reply-key-src --reply-key-dst' ;;
-	gre/announce) options+=' --srckey --orig-key-src --dstkey --orig-key-dst --mask-key-src --mask-key-dst --tuple-key-src --tuple-key-dst' ;;
 	esac
 	_conntrack_words "$options"
 }

@@ -186,6 +186,12 @@ func (x *executor) update(c *conntrack.Client) (int, error) {
 		if err != nil {
 			return u.done, err
 		}
+		if f.Zone != 0 || f.Orig.Zone != 0 {
+			// The original asks without the zone, and so never reaches these;
+			// what it would reach is an entry without a zone that has the
+			// same tuple and was not selected.
+			continue
+		}
 		e, changed := x.changeOf(&f)
 		switch {
 		case !changed:
@@ -203,7 +209,7 @@ func (x *executor) update(c *conntrack.Client) (int, error) {
 }
 
 // changeOf is the request that gives f the new values, and whether it would change
-// anything. The zone is not told: entries in a zone are out of reach of -U.
+// anything.
 func (x *executor) changeOf(f *flow.Flow) (e *conntrack.Entry, changed bool) {
 	t := &x.tmpl
 	e = &conntrack.Entry{Orig: f.Orig, Change: x.protocolChange()}

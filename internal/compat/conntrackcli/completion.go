@@ -154,22 +154,23 @@ type protocolUsage struct {
 
 func (p protocolUsage) key() string { return p.ext.proto.String() + "/" + p.law }
 
-func (p protocolUsage) options() []*extOption {
-	var all []*extOption
-	for _, o := range pointers(p.ext.options) {
-		if p.may.has(o.id) {
-			all = append(all, o)
-		}
+func (p protocolUsage) options() []*extOption { return p.ext.having(p.may) }
+
+// allowed are the options of e that a rule allows or needs.
+func (e *extension) allowed(r extRules) extSet {
+	s := extLegality[r].must | extLegality[r].may
+	if r == extExpectCreate {
+		s |= e.expectMust
 	}
-	return all
+	return s & e.known()
 }
 
 func protocolUsages() []protocolUsage {
 	var all []protocolUsage
 	for _, e := range pointers(extensions[:]) {
 		all = append(all, protocolUsage{e, "", e.known()})
-		for r, law := range extLegality {
-			all = append(all, protocolUsage{e, lawNames[r], law.must | law.may})
+		for r := range extLegality {
+			all = append(all, protocolUsage{e, lawNames[r], e.allowed(extRules(r))})
 		}
 	}
 	return all
@@ -745,11 +746,8 @@ func (s *script) fishOption(o *option) {
 }
 
 func (s *script) fishExt(o *extOption) {
-	possible := usagesOf(func(u usage) bool {
-		law := extLegality[u.proto]
-		return (law.must | law.may).has(o.id)
-	})
 	with := protocolsWith(o)
+	possible := usagesOf(func(u usage) bool { return with[0].allowed(u.proto).has(o.id) })
 	line := func(with []*extension, value, help string) {
 		s.linef("complete -c conntrack -n '__conntrack_proto %s; and __conntrack_with %s' %s -x%s -d %s",
 			joined(with, func(e *extension) string { return e.proto.String() }), possible, fishSpellings(o.spellings()), value, quoted(help))

@@ -47,6 +47,7 @@ func (x *executor) follow(c *conntrack.Client) error {
 	programs := newProgramNames()
 	losses := lossReport{x: x}
 	n := 0
+	var stopped error
 	if x.given.has(optWithTable) {
 		for f, err := range c.Flows(ctx, opts.Filter) {
 			if errors.Is(err, context.Canceled) {
@@ -70,8 +71,8 @@ func (x *executor) follow(c *conntrack.Client) error {
 		at := time.Now()
 		x.out.buf = p.AppendEvent(x.out.buf, &e, programs.name(e.PortID, at), at)
 		if e.Type == flow.Lost {
-			if err := losses.add(e.Dropped, at); err != nil {
-				return err
+			if stopped = losses.add(e.Dropped, at); stopped != nil {
+				break
 			}
 		} else {
 			n++
@@ -82,14 +83,14 @@ func (x *executor) follow(c *conntrack.Client) error {
 	x.out.flush()
 	losses.close()
 	x.out.message(prefix + itoa(n) + " flow events have been shown.\n")
-	return nil
+	return stopped
 }
 
 // followOptions says how large the kernel's queue is to be.
 func (x *executor) followOptions() *conntrack.FollowOptions {
 	opts := &conntrack.FollowOptions{MaxBuffer: maxQueue}
 	if x.given.has(optBuffer) {
-		opts.Buffer = max(x.buffer, 1)
+		opts.Buffer = min(max(x.buffer, 1), 1<<30) // the kernel doubles it
 	}
 	return opts
 }
@@ -115,6 +116,7 @@ func (x *executor) followExpects(c *conntrack.Client) error {
 	p := x.expectPrinter(render.Whole)
 	losses := lossReport{x: x}
 	n := 0
+	var stopped error
 	for e, err := range s.Events(ctx) {
 		if errors.Is(err, context.Canceled) {
 			break
@@ -125,8 +127,8 @@ func (x *executor) followExpects(c *conntrack.Client) error {
 		at := time.Now()
 		x.out.buf = p.AppendExpectEvent(x.out.buf, &e, at)
 		if e.Type == flow.Lost {
-			if err := losses.add(e.Dropped, at); err != nil {
-				return err
+			if stopped = losses.add(e.Dropped, at); stopped != nil {
+				break
 			}
 		} else {
 			n++
@@ -137,7 +139,7 @@ func (x *executor) followExpects(c *conntrack.Client) error {
 	x.out.flush()
 	losses.close()
 	x.out.message(prefix + itoa(n) + " expectation events have been shown.\n")
-	return nil
+	return stopped
 }
 
 // lossWarning is what the original says about lost events.

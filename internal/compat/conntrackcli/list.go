@@ -150,8 +150,11 @@ func (x *executor) statusCondition() *filter.Status {
 	if x.cmd != cmdDelete {
 		return &filter.Status{Value: s.set, Mask: s.mask}
 	}
-	if s.unset && s.set == 0 && s.not == 0 {
+	switch {
+	case s.unset && s.set == 0 && s.not == 0:
 		return &filter.Status{Mask: savedStatus}
+	case s.set&s.not != 0: // a contradiction, which no status fulfils
+		return &filter.Status{Value: flow.Confirmed, Mask: flow.Dying}
 	}
 	return &filter.Status{Value: s.set, Mask: s.set | s.not}
 }

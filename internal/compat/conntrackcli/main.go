@@ -64,8 +64,10 @@ func (env *Env) labelMap(path string) (*flow.LabelMap, error) {
 func Main(args []string, env *Env) int {
 	out := newOutput(env)
 	var err error
-	if file, netns, ok := loadFile(args); ok {
-		err = load(file, netns, args[0], env, out)
+	if file, netns, rest, ok := loadFile(args); ok {
+		if err = ownOptionBehind(rest); err == nil {
+			err = load(file, netns, args[0], env, out)
+		}
 	} else {
 		err = single(args, env, out)
 	}
@@ -83,7 +85,7 @@ func Main(args []string, env *Env) int {
 
 // loadFile recognises the command that reads others from a file, which stands first;
 // only our own --netns may stand before it. What follows the file is ignored.
-func loadFile(args []string) (file, netns string, ok bool) {
+func loadFile(args []string) (file, netns string, ignored []string, ok bool) {
 	rest := args[min(1, len(args)):]
 	if len(rest) > 1 && rest[0] == "--netns" {
 		netns, rest = rest[1], rest[2:]
@@ -93,9 +95,23 @@ func loadFile(args []string) (file, netns string, ok bool) {
 		}
 	}
 	if len(rest) > 1 && (rest[0] == loadLetter || rest[0] == loadName) {
-		return rest[1], netns, true
+		return rest[1], netns, rest[2:], true
 	}
-	return "", "", false
+	return "", "", nil, false
+}
+
+// ownOptionBehind refuses our own options where the original's would be ignored: who
+// writes --dry-run must not get the real thing.
+func ownOptionBehind(args []string) error {
+	for _, arg := range args {
+		name, _, _ := strings.Cut(strings.TrimPrefix(arg, "--"), "=")
+		for i := range optionTable {
+			if row := &optionTable[i]; row.ours && row.name == name && strings.HasPrefix(arg, "--") {
+				return usagef("Illegal option `%s' with this command", arg)
+			}
+		}
+	}
+	return nil
 }
 
 // errNothingDone makes the exit code 1 without a message: a command that counts has

@@ -342,7 +342,7 @@ See what a deletion would hit, then do it:
 	conntrack -D -p udp -s 10.0.1.7 --dry-run
 	conntrack -D -p udp -s 10.0.1.7
 
-Give all connections to a server 30 more seconds, and a mark:
+Mark the connections to a server, and let each end after 30 seconds without a packet:
 	conntrack -U -d 192.0.2.1 -t 30 -m 0x10/0xff
 
 Make an entry:
@@ -417,9 +417,9 @@ Some behaviour of the original surprises and is kept, since scripts rely on it:`
 		{".Ic conntrack \\-\\-dump=expect", `lists connections: a table that is attached is ignored.
 So is an address attached to {-n}, {-g} or {-j}.`},
 		{".Ic conntrack \\-L \\-o s", `is not {save}: in every list, {s} and {d} are taken for obsolete words, with a warning.`},
-		{".Ic conntrack \\-U \\-i 5 \\-m 1", `does not reach an entry in a zone.
-It changes the one without zone, if there is one, that has the same addresses and ports.`},
-		{".Ic conntrack \\-R file \\-\\-dry\\-run", `carries the file out: what stands behind its name is ignored.`},
+		{".Ic conntrack \\-U \\-i 5 \\-m 1", `does not reach an entry in a zone.`},
+		{".Ic conntrack \\-R file \\-z", `carries the file out: what stands behind its name is ignored,
+except our additions, which are refused there.`},
 		{".Ic conntrack \\-D \\-t 30", `ignores the timeout and deletes all entries.`},
 		{".Ic conntrack \\-I \\-p icmp \\-\\-icmp\\-type 8 \\-s ...", `fails; the addresses come first.`},
 	}},
@@ -502,7 +502,7 @@ func (m *manual) tables() {
 // commands writes what each command does, needs and takes.
 func (m *manual) commands() {
 	m.section("COMMANDS")
-	m.prose("Options of a protocol are possible only behind {-p}.")
+	m.prose("Options of a protocol are possible only behind {-p}, and needed only if the protocol has them.")
 	m.line(".Bl -tag -width Ds")
 	for i, c := range helpCommands() {
 		s := ".It Fl " + c.letter[1:] + " , Fl " + c.name[1:]
@@ -597,11 +597,33 @@ func (m *manual) extRules(r extRules) {
 	if len(needs) > 0 {
 		m.prose("Of the options of a protocol it needs " + enumeration(needs) + ".")
 	}
+	for i := range extensions {
+		e := &extensions[i]
+		if r != extExpectCreate || e.expectMust == 0 {
+			continue
+		}
+		var names []string
+		for _, o := range e.having(e.expectMust) {
+			names = append(names, "{--"+o.name+"}")
+		}
+		m.prose("With {" + e.proto.String() + "} it also needs " + enumeration(names) + ".")
+	}
 	if len(takes) > 0 && len(needs) > 0 {
 		m.prose("It takes " + enumeration(takes) + ".")
 	} else if len(takes) > 0 {
 		m.prose("Of the options of a protocol it takes " + enumeration(takes) + ".")
 	}
+}
+
+// having returns those of e's options that are in a set.
+func (e *extension) having(s extSet) []*extOption {
+	var all []*extOption
+	for i := range e.options {
+		if o := &e.options[i]; s.has(o.id) {
+			all = append(all, o)
+		}
+	}
+	return all
 }
 
 // extKinds are the kinds of options of protocols.
@@ -610,6 +632,7 @@ var extKinds = [...]struct {
 	name string
 }{
 	{extPorts, "all ports or keys"},
+	{exts(extSrcPort, extDstPort), "the original ports or keys"},
 	{extMaskPorts, "the masks of ports or keys"},
 	{extTuplePorts, "the expected ports or keys"},
 	{exts(extState), "the state"},
@@ -617,7 +640,6 @@ var extKinds = [...]struct {
 	{exts(extRole), "the role"},
 	{exts(extICMPType, extICMPCode), "type and code of ICMP"},
 	{exts(extICMPID), "the identifier of ICMP"},
-	{exts(extSrcPort, extDstPort), "the original ports or keys"},
 }
 
 // kinds names the options of a set.

@@ -4,6 +4,7 @@ package conntrackcli
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"os"
 	"os/exec"
@@ -11,11 +12,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spoor-project/spoor/internal/nstest"
 )
 
 var update = flag.Bool("update", false, "rewrite the manual page and the completions; read the diff before committing it")
+
+func TestMain(m *testing.M) { os.Exit(nstest.Main(m)) }
 
 // committed compares what a generator made with the file that is committed, named
 // from the module's root.
@@ -184,4 +188,105 @@ func TestManPageIsAcceptedByFormatters(t *testing.T) {
 			t.Error(line)
 		}
 	})
+}
+
+// guidePrelude is what the guides' commands run after: namespaces of their own, and
+// functions that stand in for the reader's patience.
+const guidePrelude = `
+set -euo pipefail
+mount --make-rprivate /
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT
+
+# follow runs the file given until it has printed something, while entries come and go.
+follow() {
+	setsid bash "$1" >followed 2>&1 &
+	local child=$!
+	for _ in {1..100}; do
+		"$2" >/dev/null 2>&1 || true
+		[ -s followed ] && sleep 0.2 && break
+	done
+	kill -INT -- -$child 2>/dev/null || true
+	sleep 0.1
+	kill -TERM -- -$child 2>/dev/null || true
+	wait $child || true
+	cat followed
+	[ -s followed ]
+}
+traffic() {
+	local flow='-s 192.0.2.200 -d 192.0.2.201 -p udp --sport 7 --dport 7'
+	sleep 0.1
+	conntrack -A $flow -t 60
+	conntrack -U $flow -m 1
+	conntrack -D $flow
+}
+expectations() {
+	sleep 0.1
+	conntrack -F expect
+	conntrack -I expect -t 120 -p udp -s 127.0.0.1 -d 127.0.0.1 --sport 40070 --dport 69 \
+		--tuple-src 192.0.2.9 --tuple-dst 127.0.0.1 --mask-src 255.255.255.255 --mask-dst 255.255.255.255 \
+		--tuple-port-src 0 --tuple-port-dst 5000 --mask-port-src 0 --mask-port-dst 65535
+}
+`
+
+// guideScript makes a script of a guide: its preparations, which stand in comments
+// that begin with the word setup, and its blocks of shell.
+func guideScript(guide string) string {
+	var script strings.Builder
+	script.WriteString(guidePrelude)
+	kind, block, n := "", "", 0
+	for line := range strings.Lines(guide) {
+		text := strings.TrimSuffix(line, "\n")
+		switch {
+		case kind == "" && text == "<!-- setup":
+			kind = "setup"
+		case kind == "" && (text == "```sh" || strings.HasPrefix(text, "```sh ")):
+			kind = text
+		case kind == "setup" && text == "-->", kind != "" && text == "```":
+			n++
+			script.WriteString("echo '--- " + strings.TrimPrefix(kind, "```") + "'\n")
+			switch kind {
+			case "```sh fails":
+				block = "(\n" + block + ") || true\n"
+			case "```sh follow", "```sh follow-expect":
+				by := map[string]string{"```sh follow": "traffic", "```sh follow-expect": "expectations"}[kind]
+				block = "cat >block <<'END_OF_BLOCK'\n" + block + "END_OF_BLOCK\nfollow block " + by + "\n"
+			}
+			script.WriteString(block)
+			kind, block = "", ""
+		case kind != "":
+			block += line
+		}
+	}
+	return script.String()
+}
+
+// TestGuidesWork runs the commands of docs/howto, each guide in namespaces of its own.
+func TestGuidesWork(t *testing.T) {
+	nstest.NeedTool(t, "bash", "unshare", "setsid", "ip", "nft", "sysctl", "socat", "jq", "sqlite3")
+	guides, err := filepath.Glob("../../../docs/howto/*.md")
+	if err != nil || len(guides) < 8 {
+		t.Fatalf("%d guides: %v", len(guides), err)
+	}
+	bin := filepath.Dir(nstest.BuildCommand(t, "./cmd/conntrack"))
+	for _, guide := range guides {
+		t.Run(filepath.Base(guide), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(guide)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+			defer cancel()
+			cmd := nstest.New(t).Command(ctx, "unshare", "--mount", "bash", "-c", guideScript(string(text)))
+			cmd.Dir, cmd.WaitDelay = t.TempDir(), time.Second
+			cmd.Env = append(os.Environ(), "PATH="+bin+":/usr/sbin:/sbin:"+os.Getenv("PATH"))
+			out, err := cmd.CombinedOutput()
+			if err != nil || testing.Verbose() {
+				t.Logf("%s", out)
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
