@@ -317,13 +317,13 @@ func numbered(i int) flow.Tuple {
 // makeMany creates the first n numbered flows.
 func makeMany(t testing.TB, c *conntrack.Client, n int) {
 	t.Helper()
-	if err := createNumbered(limited(t), c, n); err != nil {
+	if err := createNumbered(limited(t), c, 0, n); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// createNumbered is makeMany for goroutines.
-func createNumbered(ctx context.Context, c *conntrack.Client, n int) error {
+// createNumbered creates n numbered flows from a number on; it is for goroutines.
+func createNumbered(ctx context.Context, c *conntrack.Client, from, n int) error {
 	w, err := c.NewWriter()
 	if err != nil {
 		return err
@@ -331,7 +331,7 @@ func createNumbered(ctx context.Context, c *conntrack.Client, n int) error {
 	defer w.Close()
 	var b conntrack.Batch
 	for i := range n {
-		b.Create(entry(numbered(i)))
+		b.Create(entry(numbered(from + i)))
 		if !b.Full() && i < n-1 {
 			continue
 		}

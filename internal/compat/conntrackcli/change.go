@@ -110,17 +110,11 @@ func (x *executor) delete(c *conntrack.Client) (int, error) {
 			s.Labels = nil // never shown with -D
 		}
 	})
-	at, n := time.Now(), 0
-	for f, err := range flows {
-		if err != nil {
-			return n, err
-		}
-		x.out.buf = p.AppendFlow(x.out.buf, &f, at)
-		x.out.relax()
-		n++
+	n, err := x.print(p, flows)
+	if err == nil {
+		x.out.buf = p.AppendEnd(x.out.buf)
 	}
-	x.out.buf = p.AppendEnd(x.out.buf)
-	return n, nil
+	return n, err
 }
 
 // flush is -F. It empties both families whatever -f says, as the original does; and

@@ -3,6 +3,7 @@ package conntrackcli
 import (
 	"context"
 	"errors"
+	"iter"
 	"os/signal"
 	"strconv"
 	"syscall"
@@ -44,45 +45,47 @@ func (x *executor) follow(c *conntrack.Client) error {
 	}
 
 	p := x.printer(func(s *render.Style) { s.Timestamp, s.KernelTime = x.show.timestamp, x.show.ktimestamp })
-	programs := newProgramNames()
-	losses := lossReport{x: x}
-	n := 0
-	var stopped error
 	if x.given.has(optWithTable) {
-		for f, err := range c.Flows(ctx, opts.Filter) {
-			if errors.Is(err, context.Canceled) {
-				break
-			}
-			if err != nil {
-				return err
-			}
-			x.out.buf = p.AppendFlow(x.out.buf, &f, time.Now())
-			x.out.relax()
+		if _, err := x.print(p, c.Flows(ctx, opts.Filter)); err != nil && !errors.Is(err, context.Canceled) {
+			return err
 		}
 		x.out.flush()
 	}
-	for e, err := range s.Events(ctx) {
+	programs := newProgramNames()
+	return showEvents(x, p, "flow", s.Events(ctx), s.Queued, func(e *flow.Event, at time.Time) (flow.EventType, uint64) {
+		x.out.buf = p.AppendEvent(x.out.buf, e, programs.name(e.PortID, at), at)
+		return e.Type, e.Dropped
+	})
+}
+
+// showEvents prints events until the user, or a loss, ends it, and then how many
+// there were. show prints one and tells its type, and how many a gap has cost.
+func showEvents[E any](x *executor, p *render.Printer, what string, events iter.Seq2[E, error], queued func() bool,
+	show func(e *E, at time.Time) (flow.EventType, uint64)) error {
+	losses := lossReport{x: x}
+	n := 0
+	var stopped error
+	var current E // outlives the loop body, so that no event is allocated
+	for e, err := range events {
 		if errors.Is(err, context.Canceled) {
 			break
 		}
 		if err != nil {
 			return failf("failed to received netlink event: %s", errnoText(err)) // sic
 		}
+		current = e
 		at := time.Now()
-		x.out.buf = p.AppendEvent(x.out.buf, &e, programs.name(e.PortID, at), at)
-		if e.Type == flow.Lost {
-			if stopped = losses.add(e.Dropped, at); stopped != nil {
-				break
-			}
-		} else {
+		if typ, dropped := show(&current, at); typ != flow.Lost {
 			n++
+		} else if stopped = losses.add(dropped, at); stopped != nil {
+			break
 		}
-		x.leave(s.Queued())
+		x.leave(queued())
 	}
 	x.out.buf = p.AppendEnd(x.out.buf)
 	x.out.flush()
-	losses.close()
-	x.out.message(prefix + itoa(n) + " flow events have been shown.\n")
+	losses.tell()
+	x.out.message(prefix + itoa(n) + " " + what + " events have been shown.\n")
 	return stopped
 }
 
@@ -114,32 +117,10 @@ func (x *executor) followExpects(c *conntrack.Client) error {
 	}
 	defer s.Close()
 	p := x.expectPrinter(render.Whole)
-	losses := lossReport{x: x}
-	n := 0
-	var stopped error
-	for e, err := range s.Events(ctx) {
-		if errors.Is(err, context.Canceled) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		at := time.Now()
-		x.out.buf = p.AppendExpectEvent(x.out.buf, &e, at)
-		if e.Type == flow.Lost {
-			if stopped = losses.add(e.Dropped, at); stopped != nil {
-				break
-			}
-		} else {
-			n++
-		}
-		x.leave(s.Queued())
-	}
-	x.out.buf = p.AppendEnd(x.out.buf)
-	x.out.flush()
-	losses.close()
-	x.out.message(prefix + itoa(n) + " expectation events have been shown.\n")
-	return stopped
+	return showEvents(x, p, "expectation", s.Events(ctx), s.Queued, func(e *flow.ExpectEvent, at time.Time) (flow.EventType, uint64) {
+		x.out.buf = p.AppendExpectEvent(x.out.buf, e, at)
+		return e.Type, e.Dropped
+	})
 }
 
 // lossWarning is what the original says about lost events.
@@ -176,6 +157,7 @@ func (l *lossReport) add(n uint64, at time.Time) error {
 	return nil
 }
 
+// tell tells what has not been told yet.
 func (l *lossReport) tell() {
 	switch {
 	case l.untold > 0 && l.vague:
@@ -187,5 +169,3 @@ func (l *lossReport) tell() {
 	}
 	l.untold, l.vague = 0, false
 }
-
-func (l *lossReport) close() { l.tell() }

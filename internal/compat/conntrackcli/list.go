@@ -2,6 +2,7 @@ package conntrackcli
 
 import (
 	"context"
+	"iter"
 	"syscall"
 	"time"
 
@@ -199,7 +200,16 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 			s.Envelope = render.Headed // as the original does
 		}
 	})
-	at, n := time.Now(), 0
+	n, err := x.print(p, flows)
+	if err == nil {
+		x.end(p)
+	}
+	return n, err
+}
+
+// print prints flows as they come and returns how many there were.
+func (x *executor) print(p *render.Printer, flows iter.Seq2[flow.Flow, error]) (n int, err error) {
+	at := time.Now()
 	for f, err := range flows {
 		if err != nil {
 			return n, err
@@ -208,7 +218,6 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 		x.out.relax()
 		n++
 	}
-	x.end(p)
 	return n, nil
 }
 

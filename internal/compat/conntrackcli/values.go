@@ -4,8 +4,6 @@ import (
 	"math"
 	"net/netip"
 	"strings"
-
-	"github.com/spoor-project/spoor/flow"
 )
 
 // The functions here read numbers and addresses by the rules of the C library
@@ -208,23 +206,6 @@ func parsePrefix(arg string) (a netip.Addr, bits int, hasLen, okAddr, okLen bool
 	return a, int(n), true, true, okLen
 }
 
-// eachElement calls f for the elements of a comma list until it returns false, with
-// the element and the text from it to the end.
-func eachElement(list string, f func(element, rest string) bool) {
-	for {
-		element, tail, more := strings.Cut(list, ",")
-		if !f(element, list) || !more {
-			return
-		}
-		list = tail
-	}
-}
-
-// abbreviates reports whether word, in any case, is a beginning of name.
-func abbreviates(word, name string) bool {
-	return len(word) <= len(name) && strings.EqualFold(word, name[:len(word)])
-}
-
 // natAddr is the argument of -n, -g and -j.
 type natAddr struct {
 	addr netip.Addr
@@ -276,13 +257,4 @@ func parseNATAddr(arg, option string) (n natAddr, err error) {
 	}
 	n.addr = addr
 	return n, nil
-}
-
-// statusNames are the words of -u, in the order in which an abbreviation is looked up.
-var statusNames = []struct {
-	name string
-	bit  flow.Status
-}{
-	{"ASSURED", flow.Assured}, {"SEEN_REPLY", flow.SeenReply}, {"UNSET", 0}, {"FIXED_TIMEOUT", flow.FixedTimeout},
-	{"EXPECTED", flow.Expected}, {"OFFLOAD", flow.Offload}, {"HW_OFFLOAD", flow.HWOffload},
 }
