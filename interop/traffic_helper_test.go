@@ -31,23 +31,6 @@ const helping = `
 // followingHelpers are the commands which see what helpers do.
 const followingHelpers = "-E\n-E -o {extended,id|xml}\n-E expect\n-E expect -o {xml|extended}"
 
-// newHelpedWorld makes a world where helpers are at work. On a busy machine an announcement which its sender repeats too early
-// would be taken for another one, and so nobody repeats anything.
-func newHelpedWorld(t *testing.T, helper string) *world {
-	t.Helper()
-	w := newWorld(t)
-	w.our.must("nft", fmt.Sprintf(helping, helper))
-	for ns, routes := range map[*nstest.NS]string{
-		w.Client: "default via 10.1.0.1|default via fd01::1",
-		w.Server: "default via 10.2.0.1|default via fd02::1|10.2.0.1 dev eth0|fd02::1 dev eth0",
-	} {
-		for route := range strings.SplitSeq(routes, "|") {
-			ns.MustRun(t, append([]string{"ip", "route", "replace"}, strings.Fields(route+" rto_min 20s")...)...)
-		}
-	}
-	return w
-}
-
 // announced is a connection which one end told the other about, and so the router.
 type announced struct {
 	helper  string
@@ -96,38 +79,37 @@ func ends(t flow.Tuple) string {
 	return strings.TrimPrefix(written(t), fmt.Sprintf("src=%v dst=%v ", t.Src, t.Dst))
 }
 
-// TestTrafficAnnouncedOverFTP holds FTP sessions on every path, in which either end waits for data once.
-func TestTrafficAnnouncedOverFTP(t *testing.T) {
+// TestTrafficWhichFTPAnnouncesIsRelated holds FTP sessions on every path, in which either end waits for data once.
+func TestTrafficWhichFTPAnnouncesIsRelated(t *testing.T) {
 	t.Parallel()
-	w := newHelpedWorld(t, "ftp")
+	w := newWorld(t)
+	w.unhurried(t)
+	w.our.must("nft", fmt.Sprintf(helping, "ftp"))
 	h := w.watch(t, followingHelpers)
 	var all []announced
 	for _, p := range paths {
 		control, _ := p.tuples(flow.TCP)
-		d := newDialogue(t, w.Client, p.client, p.to, w.Server, p.seen, p.server)
+		d := newDialogue(t, w.Client, w.Server, p)
 		// The first line of either end only shows the helper where lines begin.
 		say(t, d.called, d.caller, "220 ready\r\n")
 		say(t, d.caller, d.called, "USER spoor\r\n")
-		var longer flow.SeqAdj // how much the helper made what the client, and the server said, longer
-		var longerBack flow.SeqAdj
-
 		said, heard, a, open := announceActive(t, w, p, d)
-		longer.OffsetAfter += int32(len(heard) - len(said))
+		moved := int32(len(heard) - len(said))
 		all = append(all, a)
 		session(t, w, a, open)
 		say(t, d.called, d.caller, "226 done\r\n")
 
 		said, heard, a, open = announcePassive(t, w, p, d)
-		longerBack.OffsetAfter += int32(len(heard) - len(said))
+		movedBack := int32(len(heard) - len(said))
 		all = append(all, a)
 		session(t, w, a, open)
 		say(t, d.called, d.caller, "226 done\r\n")
 
 		f := w.flows(t)[control]
-		if f.Helper != "ftp" || !f.Status.Has(flow.HelperSet) || f.OrigSeqAdj.OffsetAfter != longer.OffsetAfter ||
-			f.ReplySeqAdj.OffsetAfter != longerBack.OffsetAfter || f.Status.Has(flow.SeqAdjust) != (longer != longerBack) {
-			t.Errorf("%s: control connection %+v\nwant helper ftp, and sequence numbers moved by %d and %d",
-				p.name, f, longer.OffsetAfter, longerBack.OffsetAfter)
+		if f.Helper != "ftp" || !f.Status.Has(flow.HelperSet) || f.Status.Has(flow.SeqAdjust) != (moved != 0 || movedBack != 0) ||
+			f.OrigSeqAdj.OffsetAfter != moved || f.ReplySeqAdj.OffsetAfter != movedBack {
+			t.Errorf("%s: control connection has helper %q, status %#x, %+v, %+v, want ftp and sequence numbers moved by %d and %d",
+				p.name, f.Helper, f.Status, f.OrigSeqAdj, f.ReplySeqAdj, moved, movedBack)
 		}
 		d.close(t, w, control)
 	}
@@ -164,11 +146,10 @@ func announceActive(t *testing.T, w *world, p path, d dialogue) (said, heard str
 	} else if want := fmt.Sprintf("PORT %s\r\n", commas(to)); heard != want {
 		t.Errorf("%s: the server heard %q, want %q", p.name, heard, want)
 	}
-	from, seen := netip.AddrPortFrom(p.server.Addr(), 20), netip.AddrPortFrom(p.to.Addr(), 20)
-	a = announced{helper: "ftp", back: true, renamed: port, by: "nat-follow-master",
-		orig:  flow.Tuple{Src: from.Addr(), Dst: to.Addr(), SrcPort: 20, DstPort: port, Proto: flow.TCP},
-		reply: flow.Tuple{Src: at.Addr(), Dst: seen.Addr(), SrcPort: port, DstPort: 20, Proto: flow.TCP}}.complete(p)
-	return said, heard, a, func() dialogue { return newDialogue(t, w.Server, from, to, w.Client, seen, at) }
+	data := path{client: netip.AddrPortFrom(p.server.Addr(), 20), to: to, seen: netip.AddrPortFrom(p.to.Addr(), 20), server: at}
+	a = announced{helper: "ftp", back: true, renamed: port, by: "nat-follow-master"}
+	a.orig, a.reply = data.tuples(flow.TCP)
+	return said, heard, a.complete(p), func() dialogue { return newDialogue(t, w.Server, w.Client, data) }
 }
 
 // announcePassive lets the server say where it waits for the client to connect.
@@ -187,11 +168,10 @@ func announcePassive(t *testing.T, w *world, p path, d dialogue) (said, heard st
 	if want := answer(to); heard != want {
 		t.Errorf("%s: the client heard %q, want %q", p.name, heard, want)
 	}
-	from, seen := netip.AddrPortFrom(p.client.Addr(), 4100), netip.AddrPortFrom(p.seen.Addr(), 4100)
-	a = announced{helper: "ftp", renamed: port, by: "nat-follow-master",
-		orig:  flow.Tuple{Src: from.Addr(), Dst: to.Addr(), SrcPort: 4100, DstPort: port, Proto: flow.TCP},
-		reply: flow.Tuple{Src: at.Addr(), Dst: seen.Addr(), SrcPort: port, DstPort: 4100, Proto: flow.TCP}}.complete(p)
-	return said, heard, a, func() dialogue { return newDialogue(t, w.Client, from, to, w.Server, seen, at) }
+	data := path{client: netip.AddrPortFrom(p.client.Addr(), 4100), to: to, seen: netip.AddrPortFrom(p.seen.Addr(), 4100), server: at}
+	a = announced{helper: "ftp", renamed: port, by: "nat-follow-master"}
+	a.orig, a.reply = data.tuples(flow.TCP)
+	return said, heard, a.complete(p), func() dialogue { return newDialogue(t, w.Client, w.Server, data) }
 }
 
 // commas is an address and port as FTP spells them.
@@ -239,8 +219,8 @@ func wantExpect(t *testing.T, e *flow.Expect, a announced) {
 	}
 	translated := e.Has.Has(flow.ExpectHasNAT)
 	if translated != (a.status != 0) || translated && (e.NATReply != a.back || e.NAT.SrcPort != a.renamed || e.Func != a.by) {
-		t.Errorf("expectation %+v\ntranslated: %v, backwards: %v, to %d by %q; want %v, %v, %d, %q", *e, translated, e.NATReply, e.NAT.SrcPort, e.Func,
-			a.status != 0, a.back, a.renamed, a.by)
+		t.Errorf("%v\ntranslated: %v, backwards: %v, to %d by %q; want %v, %v, %d, %q",
+			a, translated, e.NATReply, e.NAT.SrcPort, e.Func, a.status != 0, a.back, a.renamed, a.by)
 	}
 }
 
@@ -265,7 +245,7 @@ func wantRelated(t *testing.T, w *world, a announced) {
 	}
 }
 
-// finish compares both programs, deletes all flows, and looks at what followers saw of the announced ones.
+// finish compares both programs, removes all flows, and looks at what followers saw of the announced ones.
 func finish(t *testing.T, w *world, h *watch, all []announced, controls int) {
 	t.Helper()
 	w.listings(t)
@@ -281,9 +261,7 @@ func finish(t *testing.T, w *world, h *watch, all []announced, controls int) {
 	if n := strings.Count(got.stdout, "\n"); n != related {
 		t.Errorf("%q: %d lines, want %d", argv, n, related)
 	}
-	for _, family := range []string{"ipv4", "ipv6"} {
-		w.our.run(job{argv: []string{"conntrack", "-D", "-f", family}})
-	}
+	w.our.must("conntrack", "-F")
 	shown := settled(h.end(t, controls+related)["-E expect"])
 	for _, a := range all {
 		var saw []flow.EventType
@@ -301,8 +279,9 @@ func finish(t *testing.T, w *world, h *watch, all []announced, controls int) {
 				t.Errorf("-E expect printed %d times %q in\n%s", n, what+a.String(), shown)
 			}
 		}
-		if events := h.flows[a.orig]; !a.not && (len(events) == 0 || events[0].Type != flow.New || events[0].Flow.Master != a.control) {
-			t.Errorf("%v: library reported %+v, want first a new flow of %v", a.orig, events, a.control)
+		events := h.flows[a.orig]
+		if born := len(events) > 0 && events[0].Type == flow.New && events[0].Flow.Master == a.control; born == a.not {
+			t.Errorf("%v: library reported %+v; want a new flow of %v: %v", a.orig, events, a.control, !a.not)
 		}
 	}
 	if n := strings.Count(shown, "\n"); n != 2*len(all) || len(h.expects) != n {
@@ -310,10 +289,13 @@ func finish(t *testing.T, w *world, h *watch, all []announced, controls int) {
 	}
 }
 
-// TestTrafficAnnouncedOverPPTP makes calls on every path. A call's packets are GRE, with the identifiers of both ends as keys.
-func TestTrafficAnnouncedOverPPTP(t *testing.T) {
+// TestTrafficWhichPPTPAnnouncesIsRelated makes calls on every path. A call's packets are GRE, with the identifiers of both ends
+// as keys.
+func TestTrafficWhichPPTPAnnouncesIsRelated(t *testing.T) {
 	t.Parallel()
-	w := newHelpedWorld(t, "pptp")
+	w := newWorld(t)
+	w.unhurried(t)
+	w.our.must("nft", fmt.Sprintf(helping, "pptp"))
 	h := w.watch(t, followingHelpers)
 	var all []announced
 	calls := 0
@@ -322,7 +304,7 @@ func TestTrafficAnnouncedOverPPTP(t *testing.T) {
 			continue // which the helper does not know
 		}
 		calls++
-		d := newDialogue(t, w.Client, p.client, p.to, w.Server, p.seen, p.server)
+		d := newDialogue(t, w.Client, w.Server, p)
 		const clientID, serverID = 0x1234, 0xfedc
 		seenID := uint16(clientID)
 		if p.status != 0 {
@@ -339,7 +321,7 @@ func TestTrafficAnnouncedOverPPTP(t *testing.T) {
 		forth := announced{helper: "pptp", renamed: seenID,
 			orig:  flow.Tuple{Src: p.client.Addr(), Dst: p.to.Addr(), SrcPort: clientID, DstPort: serverID, Proto: flow.GRE},
 			reply: flow.Tuple{Src: p.server.Addr(), Dst: p.seen.Addr(), SrcPort: serverID, DstPort: seenID, Proto: flow.GRE}}.complete(p)
-		back := announced{helper: "pptp", back: true, renamed: clientID, orig: forth.reply, reply: forth.orig, not: true}.complete(p)
+		back := announced{helper: "pptp", back: true, renamed: clientID, not: true, orig: forth.reply, reply: forth.orig}.complete(p)
 		wantExpected(t, w, forth, back)
 
 		client, server := w.ends(t, p, 47)

@@ -26,8 +26,8 @@ const replied, assured = flow.SeenReply, flow.SeenReply | flow.Assured
 // volume is how many packets, and how many bytes behind the IP header, went each way.
 type volume struct{ orig, reply flow.Counters }
 
-// conversations are what client and server say to each other in each protocol, and what that looks like on the router.
-var conversations = []struct {
+// conversation is what client and server say to each other in some protocol, and what that looks like on the router.
+type conversation struct {
 	name      string
 	proto     flow.Proto
 	proto6    flow.Proto // if another one over IPv6
@@ -36,7 +36,17 @@ var conversations = []struct {
 	lax       bool          // the kernel finds fault with good checksums
 	moments   []moment
 	lastState string // in the table, at the end
-}{
+}
+
+// on is the protocol on a path.
+func (c *conversation) on(p path) flow.Proto {
+	if c.proto6 != 0 && p.to.Addr().Is6() {
+		return c.proto6
+	}
+	return c.proto
+}
+
+var conversations = []conversation{
 	{name: "tcp", proto: flow.TCP, talk: talkTCP, lastState: "TIME_WAIT", moments: []moment{
 		{flow.New, "SYN_SENT", 0}, {flow.Update, "SYN_RECV", replied}, {flow.Update, "ESTABLISHED", assured},
 		{flow.Update, "FIN_WAIT", assured}, {flow.Update, "CLOSE_WAIT", assured}, {flow.Update, "LAST_ACK", assured},
@@ -66,6 +76,7 @@ func TestTrafficIsTrackedAsItHappens(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
+			w.unhurried(t)
 			if c.lax {
 				w.Router.Sysctl("net/netfilter/nf_conntrack_checksum", "0")
 			}
@@ -82,28 +93,22 @@ func TestTrafficIsTrackedAsItHappens(t *testing.T) {
 				}
 			}
 			w.listings(t)
-			proto := func(p path) flow.Proto {
-				if c.proto6 != 0 && p.to.Addr().Is6() {
-					return c.proto6
-				}
-				return c.proto
-			}
 			entries := w.flows(t)
 			for _, p := range paths {
-				wantEntry(t, w, entries, p, proto(p), c.lastState, c.moments[len(c.moments)-1].status, said[p.to.String()])
+				wantEntry(t, w, entries, p, &c, said[p.to.String()])
 			}
 			if len(entries) != len(paths) {
 				t.Errorf("%d entries, want %d", len(entries), len(paths))
 			}
-			wantChosen(t, w, proto)
+			wantChosen(t, w, &c)
 
 			w.our.must("conntrack", "-D", "-s", "10.1.0.2")
 			w.our.must("conntrack", "-D", "-s", "fd01::2")
 			shown := h.end(t, len(paths))
 			for _, p := range paths {
-				orig, _ := p.tuples(proto(p))
-				wantEvents(t, w, h.flows[orig], p, proto(p), c.moments, said[p.to.String()])
-				wantLines(t, shown["-E"], p, proto(p), c.moments)
+				orig, _ := p.tuples(c.on(p))
+				wantEvents(t, w, h.flows[orig], p, &c, said[p.to.String()])
+				wantLines(t, shown["-E"], p, &c)
 			}
 		})
 	}
@@ -119,16 +124,17 @@ func (p path) wholeStatus(status flow.Status) flow.Status {
 }
 
 // wantEntry looks at the entry of a flow which is over, or idle.
-func wantEntry(t *testing.T, w *world, entries map[flow.Tuple]flow.Flow, p path, proto flow.Proto, state string, status flow.Status, said volume) {
+func wantEntry(t *testing.T, w *world, entries map[flow.Tuple]flow.Flow, p path, c *conversation, said volume) {
 	t.Helper()
-	orig, reply := p.tuples(proto)
+	orig, reply := p.tuples(c.on(p))
+	status := p.wholeStatus(c.moments[len(c.moments)-1].status)
 	f, ok := entries[orig]
 	if !ok {
 		t.Errorf("%s: no entry for %v", p.name, orig)
 		return
 	}
-	if got := proto.StateName(f.State); f.Reply != reply || f.Status != p.wholeStatus(status) || got != state {
-		t.Errorf("%s: %v\n is %v %q %#x,\nwant %v %q %#x", p.name, orig, f.Reply, got, f.Status, reply, state, p.wholeStatus(status))
+	if got := orig.Proto.StateName(f.State); f.Reply != reply || f.Status != status || got != c.lastState {
+		t.Errorf("%s: %v\n is %v %q %#x,\nwant %v %q %#x", p.name, orig, f.Reply, got, f.Status, reply, c.lastState, status)
 	}
 	wantCounters(t, p, &f, said)
 	if start := f.Start.Time(); start.Before(w.born) || start.After(time.Now()) || f.Has.Has(flow.HasStop) {
@@ -155,7 +161,7 @@ func wantCounters(t *testing.T, p path, f *flow.Flow, said volume) {
 
 // wantChosen wants exactly the translated entries from the library's NAT filter and from -n, -g and -j. These do not compare IPv6
 // addresses, as the original does not.
-func wantChosen(t *testing.T, w *world, proto func(path) flow.Proto) {
+func wantChosen(t *testing.T, w *world, c *conversation) {
 	t.Helper()
 	for option, sides := range map[string]flow.Status{"-n": flow.SrcNAT, "-g": flow.DstNAT, "-j": flow.SrcNAT | flow.DstNAT} {
 		for _, addr := range []string{"", "10.2.0.1", "10.2.0.12", "10.2.0.13", "10.1.0.2", "fd02::1", "fd02::12", "fd01::2"} {
@@ -175,15 +181,15 @@ func wantChosen(t *testing.T, w *world, proto func(path) flow.Proto) {
 			printed := w.our.must(argv...)
 			lines := 0
 			for _, p := range paths {
-				orig, _ := p.tuples(proto(p))
-				want := chosen(p, proto(p), condition)
+				orig, _ := p.tuples(c.on(p))
+				want := chosen(p, c.on(p), condition)
 				if got := listed[orig]; got != want {
 					t.Errorf("library with %q: listed %v: %v, want %v", argv, orig, got, want)
 				}
 				if condition.Addr.Is6() {
 					any := condition
 					any.Addr = netip.Addr{}
-					want = p.to.Addr().Is6() && chosen(p, proto(p), any)
+					want = p.to.Addr().Is6() && chosen(p, c.on(p), any)
 				}
 				if want {
 					lines++
@@ -211,11 +217,11 @@ func chosen(p path, proto flow.Proto, want filter.NAT) bool {
 }
 
 // wantEvents looks at what the library reported of one flow.
-func wantEvents(t *testing.T, w *world, events []flow.Event, p path, proto flow.Proto, moments []moment, said volume) {
+func wantEvents(t *testing.T, w *world, events []flow.Event, p path, c *conversation, said volume) {
 	t.Helper()
-	orig, reply := p.tuples(proto)
+	orig, reply := p.tuples(c.on(p))
 	var want, got strings.Builder
-	for _, m := range moments {
+	for _, m := range c.moments {
 		status := p.wholeStatus(m.status)
 		if m.what == flow.Destroy {
 			status |= flow.Dying
@@ -226,7 +232,7 @@ func wantEvents(t *testing.T, w *world, events []flow.Event, p path, proto flow.
 	for _, e := range events {
 		state := ""
 		if e.Flow.Has.Has(flow.HasState) {
-			state = proto.StateName(e.Flow.State)
+			state = orig.Proto.StateName(e.Flow.State)
 		}
 		fmt.Fprintf(&got, "%v %q %#x %v\n", e.Type, state, e.Flow.Status, e.Flow.Reply)
 		// Only the deletion was asked for by somebody. The kernel dates its events since 6.14.
@@ -241,21 +247,23 @@ func wantEvents(t *testing.T, w *world, events []flow.Event, p path, proto flow.
 	}
 	end := &events[len(events)-1].Flow
 	wantCounters(t, p, end, said)
-	if !end.Has.Has(flow.HasStart|flow.HasStop) || end.Start.Time().Before(w.born) || end.Stop < end.Start || end.Stop.Time().After(time.Now()) {
+	lived := end.Has.Has(flow.HasStart|flow.HasStop) && end.Start.Time().After(w.born) && end.Stop >= end.Start
+	if !lived || end.Stop.Time().After(time.Now()) {
 		t.Errorf("%s: lived from %v to %v, want a while since %v", p.name, end.Start.Time(), end.Stop.Time(), w.born)
 	}
 }
 
 // wantLines looks at what our program printed of one flow.
-func wantLines(t *testing.T, shown string, p path, proto flow.Proto, moments []moment) {
+func wantLines(t *testing.T, shown string, p path, c *conversation) {
 	t.Helper()
+	proto := c.on(p)
 	orig, reply := p.tuples(proto)
 	name := proto.String()
 	if !proto.Known() {
 		name = "unknown"
 	}
 	var want, got strings.Builder
-	for _, m := range moments {
+	for _, m := range c.moments {
 		state, counters, rest := m.state, "", ""
 		if state != "" {
 			state += " "

@@ -5,6 +5,7 @@ package interop_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -27,48 +28,51 @@ type dialogue struct {
 	caller, called *net.TCPConn
 }
 
-// dialogue connects one end with another, and wants the called one to see the caller under the given address.
-func newDialogue(t testing.TB, from *nstest.NS, caller, to netip.AddrPort, at *nstest.NS, seen, called netip.AddrPort) dialogue {
+// newDialogue connects both ends of a path, and wants the called one to see the caller under the right address.
+func newDialogue(t testing.TB, from, at *nstest.NS, p path) dialogue {
 	t.Helper()
 	config := net.ListenConfig{KeepAlive: -1}
 	config.SetMultipathTCP(false)
 	var listener net.Listener
 	var err error
-	at.Do(func() { listener, err = config.Listen(context.Background(), "tcp", called.String()) })
+	nstest.Wait(t, "a free port", func() bool {
+		at.Do(func() { listener, err = config.Listen(context.Background(), "tcp", p.server.String()) })
+		return !inUse(err)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	d := dialogue{caller: nstest.Dial(t, from, "tcp", caller, to).(*net.TCPConn)}
+	d := dialogue{caller: nstest.Dial(t, from, "tcp", p.client, p.to).(*net.TCPConn)}
 	listener.(*net.TCPListener).SetDeadline(time.Now().Add(talkLimit))
 	if d.called, err = listener.(*net.TCPListener).AcceptTCP(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.called.Close() })
-	if got := d.called.RemoteAddr().String(); got != seen.String() {
-		t.Errorf("%v is called by %s, want %s", called, got, seen)
+	if got := d.called.RemoteAddr().String(); got != p.seen.String() {
+		t.Errorf("%v is called by %s, want %s", p.server, got, p.seen)
 	}
 	d.caller.SetDeadline(time.Now().Add(talkLimit))
 	d.called.SetDeadline(time.Now().Add(talkLimit))
 	return d
 }
 
-// say sends a text to the other end, and returns what arrived there up to the next line feed, if that is what the text ends with.
-func say(t testing.TB, from, to net.Conn, text string) string {
+// say sends a line to the other end, and returns it as it arrives.
+func say(t testing.TB, from, to net.Conn, line string) string {
 	t.Helper()
-	if _, err := io.WriteString(from, text); err != nil {
-		t.Fatalf("say %q: %v", text, err)
+	if _, err := io.WriteString(from, line); err != nil {
+		t.Fatalf("say %q: %v", line, err)
 	}
-	return hear(t, to, text)
+	return hear(t, to, line)
 }
 
-// hear reads what was said. A helper may have made it longer or shorter, so that only the line feed tells its end.
-func hear(t testing.TB, at net.Conn, text string) string {
+// hear reads the line that was said. A helper may have made it longer, so that only the line feed tells its end.
+func hear(t testing.TB, at net.Conn, line string) string {
 	t.Helper()
 	var heard []byte
 	for one := make([]byte, 1); !bytes.HasSuffix(heard, []byte("\n")); heard = append(heard, one...) {
 		if _, err := io.ReadFull(at, one); err != nil {
-			t.Fatalf("hear %q: %v", text, err)
+			t.Fatalf("hear %q: %v", line, err)
 		}
 	}
 	return string(heard)
@@ -89,7 +93,7 @@ func (d dialogue) close(t testing.TB, w *world, orig flow.Tuple) {
 // talkTCP compares the counters with those of the caller's kernel, which knows how many packets there were.
 func talkTCP(t *testing.T, w *world, p path) (said volume) {
 	t.Helper()
-	d := newDialogue(t, w.Client, p.client, p.to, w.Server, p.seen, p.server)
+	d := newDialogue(t, w.Client, w.Server, p)
 	for range 2 {
 		say(t, d.caller, d.called, "question\n")
 		say(t, d.called, d.caller, "answer\n")
@@ -129,11 +133,18 @@ func talkTCP(t *testing.T, w *world, p path) (said volume) {
 	return said
 }
 
+// inUse says that somebody has the port. A socket which was closed can live on for a moment, in a process which another test
+// is about to start.
+func inUse(err error) bool { return errors.Is(err, unix.EADDRINUSE) }
+
 func listenUDP(t testing.TB, ns *nstest.NS, at netip.AddrPort) *net.UDPConn {
 	t.Helper()
 	var conn *net.UDPConn
 	var err error
-	ns.Do(func() { conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)) })
+	nstest.Wait(t, "a free port", func() bool {
+		ns.Do(func() { conn, err = net.ListenUDP("udp", net.UDPAddrFromAddrPort(at)) })
+		return !inUse(err)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -256,7 +267,8 @@ func talkSCTP(t *testing.T, w *world, p path) (said volume) {
 			t.Errorf("%s: received %v, %v; want %v", p.name, got, err, arrives)
 		}
 		if f := w.entry(t, orig); f.Orig.Proto.StateName(f.State) != step.state || f.VTags != step.tags {
-			t.Errorf("%s: after chunk %d state %d and tags %#x, want %s and %#x", p.name, step.chunk, f.State, f.VTags, step.state, step.tags)
+			t.Errorf("%s: after chunk %d in state %d with tags %#x, want %s and %#x",
+				p.name, step.chunk, f.State, f.VTags, step.state, step.tags)
 		}
 	}
 	return said
@@ -291,7 +303,7 @@ func TestTrafficGoesOnAfterRestoring(t *testing.T) {
 	dialogues := make([]dialogue, len(paths))
 	here, there := make([]*net.UDPConn, len(paths)), make([]*net.UDPConn, len(paths))
 	for i, p := range paths {
-		dialogues[i] = newDialogue(t, w.Client, p.client, p.to, w.Server, p.seen, p.server)
+		dialogues[i] = newDialogue(t, w.Client, w.Server, p)
 		say(t, dialogues[i].caller, dialogues[i].called, "question\n")
 		say(t, dialogues[i].called, dialogues[i].caller, "answer\n")
 		there[i] = listenUDP(t, w.Server, p.server)
@@ -360,7 +372,8 @@ func TestTrafficGoesOnAfterRestoring(t *testing.T) {
 		// The kernel remembers which sides it has decided on, and a command can only ask for what is to be translated.
 		const decided = flow.SrcNATDone | flow.DstNATDone
 		if is.Reply != was.Reply || is.Status|decided != was.Status|decided || is.State != was.State {
-			t.Errorf("%v is restored as %v %#x in state %d, was %v %#x %d", orig, is.Reply, is.Status, is.State, was.Reply, was.Status, was.State)
+			t.Errorf("%v is restored as %v %#x in state %d, was %v %#x %d",
+				orig, is.Reply, is.Status, is.State, was.Reply, was.Status, was.State)
 		}
 		used := after[orig]
 		if used.ID != is.ID || used.Reply != is.Reply || used.OrigCounters.Packets == 0 || used.ReplyCounters.Packets == 0 {

@@ -4,6 +4,7 @@ package nstest
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"net"
@@ -69,8 +70,12 @@ func ListenUDPLite(t testing.TB, ns *NS, local netip.AddrPort) *net.UDPConn {
 	t.Helper()
 	var conn net.PacketConn
 	var err error
-	ns.Do(func() { conn, err = listenUDPLite(local) })
-	if err == unix.EPROTONOSUPPORT {
+	// A child which another test is just starting may have the port's last owner open.
+	Wait(t, "a free port", func() bool {
+		ns.Do(func() { conn, err = listenUDPLite(local) })
+		return !errors.Is(err, unix.EADDRINUSE)
+	})
+	if errors.Is(err, unix.EPROTONOSUPPORT) {
 		Unavailable(t, []string{"udplite"}, "the kernel has no UDP-Lite sockets")
 	}
 	if err != nil {
@@ -108,15 +113,12 @@ type SCTP struct {
 	Value            []byte // what the chunk holds behind its header
 }
 
-// Chunk types of an association's beginning and end.
+// Chunk types of the four packets which begin an association.
 const (
-	SCTPInit             = 1
-	SCTPInitAck          = 2
-	SCTPShutdown         = 7
-	SCTPShutdownAck      = 8
-	SCTPCookieEcho       = 10
-	SCTPCookieAck        = 11
-	SCTPShutdownComplete = 14
+	SCTPInit       = 1
+	SCTPInitAck    = 2
+	SCTPCookieEcho = 10
+	SCTPCookieAck  = 11
 )
 
 // InitValue is what the chunks INIT and INIT ACK hold: the tag which its sender wants to find in packets, and limits.
