@@ -186,13 +186,13 @@ func (c *Client) dump(ctx context.Context, request func(*nfnetlink.Builder, uint
 	}, func() {}, chunksAhead, chunkSize)
 	defer read.stop()
 	interrupted := false
+	var m nfnetlink.Message // out here, since it goes to the heap
 	for {
 		c := <-read.full
 		if c.err != nil {
 			return because(ctx, c.err)
 		}
 		for rest := c.data; len(rest) > 0; {
-			var m nfnetlink.Message
 			if m, rest, err = nfnetlink.Next(rest); err != nil {
 				return err
 			}

@@ -162,14 +162,14 @@ func (s *Follower) messages(ctx context.Context, each func(m *nfnetlink.Message,
 	defer stop()
 	read := readAhead(s.conn, s.read, s.grow, eventChunksAhead, chunkSize)
 	defer read.stop()
+	var m nfnetlink.Message // out here, since it goes to the heap
 	for {
 		c := <-read.full
 		for rest := c.data; len(rest) > 0; {
-			m, next, err := nfnetlink.Next(rest)
-			if err != nil {
+			var err error
+			if m, rest, err = nfnetlink.Next(rest); err != nil {
 				return err
 			}
-			rest = next
 			s.queued = len(rest) > 0 || c.gap || len(read.full) > 0
 			if more, err := each(&m, 0); err != nil || !more {
 				return err

@@ -5,7 +5,6 @@ package conntrack_test
 import (
 	"errors"
 	"net/netip"
-	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -115,26 +114,35 @@ func TestExpectationsOfAHelper(t *testing.T) {
 		t.Errorf("%d expectations, want none", len(all))
 	}
 
-	var types []flow.EventType
+	// The helper sees a packet over the loopback twice, and makes its expectation anew;
+	// the last word are our requests.
+	types := map[flow.Family][]flow.EventType{}
+	ours := 0
 	for e, err := range x.Events(limited(t)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := want4
-		if e.Expect.Tuple.Family() == flow.IPv6 {
+		family, want := e.Expect.Tuple.Family(), want4
+		if family == flow.IPv6 {
 			want = want6
 		}
 		checkExpect(t, e.Expect, want)
-		// The helper made them, our requests removed them.
-		if types = append(types, e.Type); (e.PortID != 0) != (e.Type == flow.Destroy) {
-			t.Errorf("%v from port %d", e.Type, e.PortID)
+		types[family] = append(types[family], e.Type)
+		if e.PortID != 0 {
+			if ours++; e.Type != flow.Destroy {
+				t.Errorf("%v from port %d", e.Type, e.PortID)
+			}
 		}
-		if len(types) == 4 {
+		if ours == 2 {
 			break
 		}
 	}
-	if !slices.Equal(types, []flow.EventType{flow.New, flow.New, flow.Destroy, flow.Destroy}) {
-		t.Errorf("got %v", types)
+	for family, got := range types {
+		for i, typ := range got {
+			if want := []flow.EventType{flow.New, flow.Destroy}[i%2]; typ != want || len(got)%2 != 0 {
+				t.Errorf("%v: %v, want NEW and DESTROY by turns", family, got)
+			}
+		}
 	}
 }
 
@@ -201,11 +209,12 @@ func TestExpectationsGoWithTheirMaster(t *testing.T) {
 	ns, c := kernel(t)
 	useHelpers(t, ns)
 	ns.LoopbackUp()
+	ns.Sysctl("net/netfilter/nf_conntrack_events", "1")
+	readFile(t, ns, "127.0.0.1", 40070)
 	x, err := c.SubscribeExpects(&conntrack.FollowOptions{Types: []flow.EventType{flow.Destroy}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	readFile(t, ns, "127.0.0.1", 40070)
 	want := tftp("127.0.0.1", 40070)
 	if err := c.Delete(limited(t), &flow.Flow{Orig: want.Master}); err != nil {
 		t.Fatal(err)

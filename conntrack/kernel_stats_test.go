@@ -71,8 +71,9 @@ func TestExpectStats(t *testing.T) {
 			sums[conntrack.ExpectStatName(n.ID)] += n.Value
 		}
 	}
-	if len(sums) != 3 || sums["expect_create"] != 1 || sums["expect_delete"] != 1 {
-		t.Errorf("got %v, want one created and one deleted", sums)
+	// The helper sees a packet over the loopback twice, and makes its expectation anew.
+	if len(sums) != 3 || sums["expect_create"] == 0 || sums["expect_create"] != sums["expect_delete"] {
+		t.Errorf("got %v, want as many created as deleted", sums)
 	}
 }
 

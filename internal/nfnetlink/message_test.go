@@ -10,9 +10,9 @@ import (
 )
 
 // message builds a message whose header says length, or the truth if that is negative.
-func message(length int, typ, flags uint16, seq uint32, payload ...byte) []byte {
+func message(length int64, typ, flags uint16, seq uint32, payload ...byte) []byte {
 	if length < 0 {
-		length = headerLen + len(payload)
+		length = int64(headerLen + len(payload))
 	}
 	b := binary.NativeEndian.AppendUint32(nil, uint32(length))
 	b = binary.NativeEndian.AppendUint16(b, typ)

@@ -1,0 +1,122 @@
+//go:build linux
+
+package conntrack_test
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/filter"
+	"github.com/spoor-project/spoor/flow"
+)
+
+func TestListingsAtTheSameTimeAreComplete(t *testing.T) {
+	t.Parallel()
+	const n = 20_000
+	_, c := kernel(t)
+	makeMany(t, c, n)
+	var wg sync.WaitGroup
+	for _, flt := range []*filter.Filter{nil, {Family: flow.IPv4}} {
+		wg.Go(func() {
+			seen := map[flow.Key]bool{}
+			for f, err := range c.Flows(t.Context(), flt) {
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				seen[f.Key()] = true
+			}
+			if len(seen) != n {
+				t.Errorf("%d flows, want %d", len(seen), n)
+			}
+			for i := range n {
+				if orig := numbered(i); !seen[orig.Key(0)] {
+					t.Errorf("%v is missing", orig.Src)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A listing under churn is no snapshot, but what stays is in it.
+func TestAListingHasWhatStaysThroughout(t *testing.T) {
+	t.Parallel()
+	const stay, churn = 5000, 500
+	ns, c := kernel(t)
+	makeMany(t, c, stay)
+	stop, done := make(chan bool), make(chan bool)
+	busy := dial(t, ns)
+	go func() {
+		defer close(done)
+		w, err := busy.NewWriter()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer w.Close()
+		var b conntrack.Batch
+		for i := 0; ; i++ {
+			orig := numbered(1<<20 + i%churn)
+			b.Create(entry(orig))
+			b.Delete(&flow.Flow{Orig: orig})
+			if b.Len() == 100 {
+				if _, err := w.Do(t.Context(), &b); err != nil {
+					t.Error(err)
+					return
+				}
+				b.Reset()
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}
+	}()
+	for range 3 {
+		times := map[flow.Key]int{}
+		for f, err := range c.Flows(limited(t), nil) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			times[f.Key()]++
+		}
+		for i := range stay {
+			if orig := numbered(i); times[orig.Key(0)] == 0 {
+				t.Errorf("%v is missing", orig.Src)
+			}
+		}
+	}
+	close(stop)
+	<-done
+}
+
+func TestABatchOfLookupsFitsTheQueue(t *testing.T) {
+	t.Parallel()
+	_, c := kernel(t)
+	makeMany(t, c, conntrack.MaxBatch)
+	w, err := c.NewWriter()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	var b conntrack.Batch
+	for i := range conntrack.MaxBatch {
+		orig := numbered(i)
+		if i%2 == 1 {
+			orig.DstPort++ // is not there
+		}
+		b.Get(&orig, 0)
+	}
+	results, err := w.Do(limited(t), &b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if i%2 == 0 && (r.Err != nil || r.Flow.Orig != numbered(i)) || i%2 == 1 && r.Err == nil {
+			t.Errorf("lookup %d: %v, %v", i, r.Flow.Orig, r.Err)
+		}
+	}
+}
