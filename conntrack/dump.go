@@ -111,7 +111,7 @@ func (c *Client) eachInBatches(ctx context.Context, flt *filter.Filter, do func(
 				return
 			}
 			todo = append(todo, f)
-			do(&b, &f)
+			do(&b, &todo[len(todo)-1])
 			if len(todo) >= limit {
 				if !carryOut() {
 					return

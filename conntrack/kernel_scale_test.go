@@ -3,6 +3,8 @@
 package conntrack_test
 
 import (
+	"iter"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -117,6 +119,41 @@ func TestABatchOfLookupsFitsTheQueue(t *testing.T) {
 	for i, r := range results {
 		if i%2 == 0 && (r.Err != nil || r.Flow.Orig != numbered(i)) || i%2 == 1 && r.Err == nil {
 			t.Errorf("lookup %d: %v, %v", i, r.Flow.Orig, r.Err)
+		}
+	}
+}
+
+// Listing, and removing in batches, allocate when they begin and not for each flow.
+func TestStreamsOfTheKernelAllocateNothingPerFlow(t *testing.T) {
+	_, c := kernel(t)
+	const few, many, slack = 300, 6000, 400
+	for name, stream := range map[string]func() iter.Seq2[flow.Flow, error]{
+		"Flows":        func() iter.Seq2[flow.Flow, error] { return c.Flows(t.Context(), nil) },
+		"FlowsAndZero": func() iter.Seq2[flow.Flow, error] { return c.FlowsAndZero(t.Context(), &filter.Filter{Zone: new(uint16(0))}) },
+		"DeleteFlows":  func() iter.Seq2[flow.Flow, error] { return c.DeleteFlows(t.Context(), nil) },
+	} {
+		var allocated [2]uint64
+		for i, n := range []int{few, many} {
+			if err := c.Flush(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			makeMany(t, c, n)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			got := 0
+			for _, err := range stream() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got++
+			}
+			runtime.ReadMemStats(&after)
+			if allocated[i] = after.Mallocs - before.Mallocs; got != n {
+				t.Errorf("%s: %d flows, want %d", name, got, n)
+			}
+		}
+		if allocated[1] > allocated[0]+slack {
+			t.Errorf("%s: %d allocations for %d flows, %d for %d", name, allocated[0], few, allocated[1], many)
 		}
 	}
 }
