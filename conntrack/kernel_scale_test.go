@@ -128,9 +128,11 @@ func TestStreamsOfTheKernelAllocateNothingPerFlow(t *testing.T) {
 	_, c := kernel(t)
 	const few, many, slack = 300, 6000, 400
 	for name, stream := range map[string]func() iter.Seq2[flow.Flow, error]{
-		"Flows":        func() iter.Seq2[flow.Flow, error] { return c.Flows(t.Context(), nil) },
-		"FlowsAndZero": func() iter.Seq2[flow.Flow, error] { return c.FlowsAndZero(t.Context(), &filter.Filter{Zone: new(uint16(0))}) },
-		"DeleteFlows":  func() iter.Seq2[flow.Flow, error] { return c.DeleteFlows(t.Context(), nil) },
+		"Flows": func() iter.Seq2[flow.Flow, error] { return c.Flows(t.Context(), nil) },
+		"FlowsAndZero": func() iter.Seq2[flow.Flow, error] {
+			return c.FlowsAndZero(t.Context(), &filter.Filter{Zone: new(uint16(0))})
+		},
+		"DeleteFlows": func() iter.Seq2[flow.Flow, error] { return c.DeleteFlows(t.Context(), nil) },
 	} {
 		var allocated [2]uint64
 		for i, n := range []int{few, many} {
