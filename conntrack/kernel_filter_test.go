@@ -176,7 +176,7 @@ func TestAFilteredListingIsWhatMatchSelects(t *testing.T) {
 		t.Fatalf("%d entries listed, %d counted", len(all), count(t, c))
 	}
 	selected, whole := 0, 0
-	for range rounds(30, 300) {
+	for range rounds(20, 300) {
 		flt := someFilter(r, all)
 		got := list(t, c, flt)
 		for _, f := range all {

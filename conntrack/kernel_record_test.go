@@ -160,6 +160,7 @@ func attributes(meaning string) string {
 // The recorded messages have the same attributes as those of the running kernel. With
 // -update they are recorded anew.
 func TestTheKernelSendsWhatWasRecorded(t *testing.T) {
+	t.Parallel()
 	now := recordAll(t)
 	if conntrack.Updating() {
 		if err := conntrack.WriteRecorded(now); err != nil {
