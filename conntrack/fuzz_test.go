@@ -2,6 +2,7 @@ package conntrack
 
 import (
 	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -246,8 +247,13 @@ func FuzzEntry(f *testing.F) {
 	for i := range seed {
 		seed[i] = byte(2*i + 1) // odd: everything is there
 	}
+	r := rand.New(rand.NewPCG(1, 2))
 	for _, p := range append(flow.Protos(), 50) {
 		for family := range byte(2) {
+			f.Add(append([]byte{family, byte(p)}, seed...))
+			for i := range seed { // some of it is there
+				seed[i] = byte(r.Uint32())
+			}
 			f.Add(append([]byte{family, byte(p)}, seed...))
 		}
 	}

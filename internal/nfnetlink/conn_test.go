@@ -117,6 +117,27 @@ func TestADatagramThatDoesNotFitIsAnError(t *testing.T) {
 	}
 }
 
+// The kernel tells an error once; it must not get lost behind data.
+func TestAnErrorBehindDataIsToldNext(t *testing.T) {
+	conn, peer := pipe(t)
+	tooMuch := make([]byte, 3*nfnetlink.Room)
+	for _, datagram := range [][]byte{event(1), tooMuch, event(2)} {
+		if err := peer.Send(datagram); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 2*nfnetlink.Room)
+	if n, err := conn.RecvMany(buf); n != len(event(1)) || err != nil {
+		t.Errorf("first: %d bytes, %v, want %d", n, err, len(event(1)))
+	}
+	if n, err := conn.RecvMany(buf); n != 0 || !errors.Is(err, nfnetlink.ErrMalformed) {
+		t.Errorf("then: %d bytes, %v, want %v", n, err, nfnetlink.ErrMalformed)
+	}
+	if n, err := conn.RecvMany(buf); n != len(event(2)) || err != nil {
+		t.Errorf("at last: %d bytes, %v, want %d", n, err, len(event(2)))
+	}
+}
+
 // unblocked runs recv and returns its error once end has been called.
 func unblocked(t *testing.T, recv func() error, end func()) error {
 	t.Helper()
