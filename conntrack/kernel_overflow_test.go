@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
 )
 
@@ -304,6 +305,12 @@ func TestReliableListenersGetEveryDestroy(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 		dying++
+	}
+	last := &filter.Filter{Family: flow.IPv4, Orig: filter.Side{Src: filter.Addrs{Addr: numbered(n - 1).Src}}}
+	for f, err := range watcher.Dying(limited(t), last) {
+		if err != nil || f.Orig != numbered(n-1) {
+			t.Errorf("filtered: %v, %v", f.Orig, err)
+		}
 	}
 	// What was delivered fills the queue; the rest is dying, and still counted.
 	if entries := count(t, watcher); removed != n || dying < 300 || dying >= n || entries != dying {

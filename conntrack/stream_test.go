@@ -186,6 +186,36 @@ func TestLeavingAStreamReleasesEverything(t *testing.T) {
 	}
 }
 
+// A refusal that would meet every flow is not met by hundreds of them.
+func TestRemovalEndsAtARefusal(t *testing.T) {
+	entries := table(1000, done)
+	for _, refused := range []int{0, 1, 5, 999} {
+		var sent recorder
+		c := fakeClient(t, sent.handle(func(r *nfnetlinktest.Request) [][]byte {
+			a := r.Attrs()
+			if r.Kind() == msgDelete && a.Next() && decodeTuple(a.Nested()) == numbered(refused) {
+				return [][]byte{r.Error(syscall.EPERM)}
+			}
+			return entries(r)
+		}))
+		i := 0
+		for f, err := range c.DeleteFlows(t.Context(), nil) {
+			switch {
+			case i < refused && (err != nil || f.Orig != numbered(i)):
+				t.Errorf("flow %d: %v, %v", i, f.Orig.Src, err)
+			case i == refused && !errors.Is(err, ErrPermission):
+				t.Errorf("refused: %v, want %v", err, ErrPermission)
+			case i > refused:
+				t.Errorf("goes on behind the refusal: %v, %v", f.Orig.Src, err)
+			}
+			i++
+		}
+		if n := len(sent.take()) - 1; i != refused+1 || n > 2*refused+1 {
+			t.Errorf("refused at %d: %d items, %d removals", refused, i, n)
+		}
+	}
+}
+
 func TestCancellationUnblocksADump(t *testing.T) {
 	stuck := func(*nfnetlinktest.Request) []byte { return nil } // sends no end
 	for stream, run := range dumps {
