@@ -95,7 +95,8 @@ those of the expected connection.`},
 This is the command that {-o save} writes.`},
 	{cmdDelete, `Prints the entries that it deletes.
 Without any option that selects, these are all.
-Each is named to the kernel by its identifier, too, so that a new connection between the same addresses and ports is left alone.
+Each is named to the kernel by its identifier, too, which spares most connections that took its place meanwhile;
+the kernel may give an identifier out again at once.
 To hit nothing is exit status 1.
 
 With {expect}, {-s}, {-d} and the ports are those of the expected connection itself.
