@@ -148,6 +148,13 @@ func decode32[B flow.Fields | flow.ExpectFields](a *nfnetlink.Attrs, to *uint32,
 }
 
 func decodeTuple(a nfnetlink.Attrs) (t flow.Tuple) {
+	if decodeUsualTuple(a.Rest(), &t) {
+		return t
+	}
+	return decodeAnyTuple(a)
+}
+
+func decodeAnyTuple(a nfnetlink.Attrs) (t flow.Tuple) {
 	for a.Next() {
 		switch a.Type {
 		case ctaTupleIP:

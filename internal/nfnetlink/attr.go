@@ -42,6 +42,9 @@ func (a *Attrs) Next() bool {
 // not an attribute.
 func (a *Attrs) Truncated() bool { return len(a.rest) > 0 }
 
+// Rest returns what the walker has not reached yet, in the message's memory.
+func (a *Attrs) Rest() []byte { return a.rest }
+
 // Nested walks the attributes inside the current one.
 func (a *Attrs) Nested() Attrs { return Attrs{rest: a.Data} }
 
