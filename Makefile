@@ -35,7 +35,8 @@ fuzz: ## every fuzz test for a while (FUZZTIME=20s each)
 bench: build ## measure against the C program and the kernel's floor (root, minutes)
 	$(GO) run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
 
-generate: ## man page, completions and recorded outputs, from their sources
+generate: ## man page, completions, recorded outputs and the BPF object, from their sources
+	snapshot/bpf/build
 	$(GO) test ./internal/compat/conntrackcli ./internal/render -update
 
 install: build ## programs, man page and completions below PREFIX (/usr/local)

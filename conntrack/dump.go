@@ -32,7 +32,7 @@ func (c *Client) FlowsAndZero(ctx context.Context, flt *filter.Filter) iter.Seq2
 	// The kernel would zero whatever passes its part of the filter, and an old
 	// one that ignores the filter, everything. So the matches are zeroed
 	// one by one.
-	return c.eachInBatches(ctx, flt, func(b *Batch, f *flow.Flow) {
+	return c.eachInBatches(ctx, c.Flows(ctx, flt), func(b *Batch, f *flow.Flow) {
 		b.GetAndZero(&f.Orig, f.Zone)
 	}, func(f *flow.Flow, r *Result) {
 		f.OrigCounters, f.ReplyCounters = r.Flow.OrigCounters, r.Flow.ReplyCounters
@@ -61,12 +61,17 @@ func (c *Client) Unconfirmed(ctx context.Context, flt *filter.Filter) iter.Seq2[
 // stops the removal after the batch in hand, some of which may not have been
 // yielded.
 func (c *Client) DeleteFlows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Flow, error] {
-	return c.eachInBatches(ctx, flt, func(b *Batch, f *flow.Flow) { b.Delete(f) }, nil)
+	return c.DeleteEach(ctx, c.Flows(ctx, flt))
 }
 
-// eachInBatches does something to every flow that flt selects and yields those that
-// were still there. done, if not nil, looks at the result first.
-func (c *Client) eachInBatches(ctx context.Context, flt *filter.Filter, do func(*Batch, *flow.Flow), done func(*flow.Flow, *Result)) iter.Seq2[flow.Flow, error] {
+// DeleteEach is DeleteFlows for flows that were found in another way. One with its ID is
+// removed only if it is still the same.
+func (c *Client) DeleteEach(ctx context.Context, flows iter.Seq2[flow.Flow, error]) iter.Seq2[flow.Flow, error] {
+	return c.eachInBatches(ctx, flows, func(b *Batch, f *flow.Flow) { b.Delete(f) }, nil)
+}
+
+// eachInBatches does something to every flow and yields those that were still there. done, if not nil, looks at the result first.
+func (c *Client) eachInBatches(ctx context.Context, flows iter.Seq2[flow.Flow, error], do func(*Batch, *flow.Flow), done func(*flow.Flow, *Result)) iter.Seq2[flow.Flow, error] {
 	return func(yield func(flow.Flow, error) bool) {
 		w, err := c.NewWriter()
 		if err != nil {
@@ -103,7 +108,7 @@ func (c *Client) eachInBatches(ctx context.Context, flt *filter.Filter, do func(
 		// A refusal that would meet every flow shall not be met 256 times, so
 		// the first batch is of one.
 		limit := 1
-		for f, err := range c.flows(ctx, msgGet, flt) {
+		for f, err := range flows {
 			if err != nil {
 				if carryOut() {
 					yield(flow.Flow{}, err)
@@ -163,6 +168,12 @@ const (
 // dump sends a dump request on a socket of its own and calls each for every
 // message of the answer, until each returns false.
 func (c *Client) dump(ctx context.Context, request func(*nfnetlink.Builder, uint32), each func(*nfnetlink.Message) bool) error {
+	return c.exchange(ctx, request, chunksAhead, chunkSize, each)
+}
+
+// exchange is dump with another number and size of chunks: short answers need only
+// little memory.
+func (c *Client) exchange(ctx context.Context, request func(*nfnetlink.Builder, uint32), chunks, size int, each func(*nfnetlink.Message) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -183,7 +194,7 @@ func (c *Client) dump(ctx context.Context, request func(*nfnetlink.Builder, uint
 	read := readAhead(conn, func(buf []byte) chunk {
 		n, err := conn.RecvMany(buf)
 		return chunk{data: buf[:n], err: err}
-	}, func() {}, chunksAhead, chunkSize)
+	}, func() {}, chunks, size)
 	defer read.stop()
 	interrupted := false
 	var m nfnetlink.Message // out here, since it goes to the heap

@@ -69,7 +69,7 @@ func (c *Client) flush(ctx context.Context, k *filter.Kernel) error {
 // roundTrip carries out a request on a socket of its own and calls answer, if not
 // nil, for each message that comes back before the end.
 func (c *Client) roundTrip(ctx context.Context, request func(*nfnetlink.Builder, uint32), answer func(*nfnetlink.Message)) error {
-	return c.dump(ctx, request, func(m *nfnetlink.Message) bool {
+	return c.exchange(ctx, request, 1, nfnetlink.Room, func(m *nfnetlink.Message) bool {
 		if answer != nil {
 			answer(m)
 		}

@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"filter":                       1,
 	"internal/render":              1,
 	"conntrack":                    2,
+	"snapshot":                     2,
 	"internal/compat/conntrackcli": 6,
 	"cmd/conntrack":                7,
 	"interop":                      8,
@@ -43,6 +44,7 @@ var testSupport = []string{"internal/nfnetlink/nfnetlinktest", "internal/nstest"
 var doors = map[string][]string{
 	"golang.org/x/sys":               nil,
 	"github.com/spoor-project/spoor": nil,
+	"github.com/cilium/ebpf":         {"snapshot"},
 }
 
 // lightweight packages are imported by other programs: they use nothing but the

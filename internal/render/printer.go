@@ -29,6 +29,7 @@ type Printer struct {
 	subject Subject
 	records int
 	names   []string // CSV columns of statistics, as the first record has them
+	piece   bool     // of another printer's list
 }
 
 // NewPrinter returns a printer for a list of the given subject. A nil style is the
@@ -42,6 +43,23 @@ func NewPrinter(subject Subject, style *Style) *Printer {
 		p.style.Format = JSONL // there is one count, so the document is the object itself
 	}
 	return p
+}
+
+// Piece returns a printer for some records of p's list, for use on another goroutine. What it
+// appends is only the records; AppendPiece puts them in their place.
+func (p *Printer) Piece() *Printer {
+	return &Printer{style: p.style, subject: p.subject, piece: true}
+}
+
+// AppendPiece appends text, which holds the given number of records that a Piece of p
+// has written.
+func (p *Printer) AppendPiece(b, text []byte, records int) []byte {
+	if records == 0 {
+		return b
+	}
+	b = p.begin(b)
+	p.records += records - 1
+	return append(b, text...)
 }
 
 // The switches below could be a table of functions. But the compiler cannot see
@@ -153,6 +171,8 @@ func (p *Printer) begin(b []byte) []byte {
 	first := p.records == 0
 	p.records++
 	switch {
+	case p.piece && first:
+		// AppendPiece knows what comes before.
 	case row.array && first:
 		b = append(b, "[\n"...)
 	case row.array:

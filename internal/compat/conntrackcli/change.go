@@ -100,9 +100,17 @@ func (x *executor) delete(c *conntrack.Client) (int, error) {
 		return 0, err
 	}
 	ctx := context.Background()
-	flows := c.DeleteFlows(ctx, x.selection())
-	if x.given.has(optDryRun) {
-		flows = c.Flows(ctx, x.selection())
+	flows := c.Flows(ctx, x.selection())
+	t, err := x.openSnapshot(c)
+	if err != nil {
+		return 0, err
+	}
+	if t != nil {
+		defer t.Close()
+		flows = t.Flows(ctx, x.selection())
+	}
+	if !x.given.has(optDryRun) {
+		flows = c.DeleteEach(ctx, flows)
 	}
 	p := x.printer(func(s *render.Style) {
 		s.Verb, s.Envelope = render.Delete, render.Bare

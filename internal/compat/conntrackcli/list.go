@@ -200,7 +200,13 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 			s.Envelope = render.Headed // as the original does
 		}
 	})
-	n, err := x.print(p, flows)
+	n, done, err := 0, false, error(nil)
+	if x.table == tableConntrack && !zero {
+		n, done, err = x.printSnapshot(c, p, flt)
+	}
+	if !done && err == nil {
+		n, err = x.print(p, flows)
+	}
 	if err == nil {
 		x.end(p)
 	}

@@ -17,6 +17,9 @@ type Env struct {
 	Stdout, Stderr io.Writer
 	// Posixly: options end at the first word that is none (POSIXLY_CORRECT).
 	Posixly bool
+	// Snapshot says whether large tables are read by eBPF (SPOOR_SNAPSHOT): "on"
+	// always, "off" never, "" if that is faster and possible.
+	Snapshot string
 	// Terminal: Stdout is one, so that lines leave as they are made.
 	Terminal bool
 
@@ -32,6 +35,7 @@ func Host() *Env {
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,
 		Posixly:  posixly,
+		Snapshot: os.Getenv("SPOOR_SNAPSHOT"),
 		Terminal: isTerminal(os.Stdout),
 	}
 }

@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/*
+ * Copies the entries of the connection tracking table into memory that user space has
+ * mapped. The program only copies: what the bytes mean is worked out in Go, with
+ * the offsets that layout() reports.
+ *
+ * It writes nothing but its own maps, takes no lock and no reference.
+ */
+#include "kernel.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define BUFFER_SIZE (1 << 20)
+#define MAX_CONN 320  /* bytes copied of struct nf_conn */
+#define MAX_EXT 256   /* bytes copied of its extensions; their length is one byte */
+#define TUPLE 40      /* bytes of struct nf_conntrack_tuple; layout() reports the real size */
+#define TUPLE_WORDS (TUPLE / 8)
+#define NODE 16 /* bytes of struct hlist_nulls_node, which the tuple follows */
+#define TUPLE_HASH (NODE + TUPLE)
+
+/* One buffer a walk that is under way or being read. */
+struct buffer {
+	u8 data[BUFFER_SIZE];
+};
+
+struct {
+	int (*type)[BPF_MAP_TYPE_ARRAY];
+	int (*map_flags)[BPF_F_MMAPABLE];
+	u32 *key;
+	struct buffer *value;
+	int (*max_entries)[4]; /* set when loaded */
+} buffers SEC(".maps");
+
+/* struct record in decode.go. Behind it come conn bytes of struct nf_conn and ext bytes
+ * of its extensions, each rounded up to 8. */
+struct record {
+	u64 ct;             /* where it lies, which tells two entries with the same tuple apart */
+	u32 bucket;
+	u16 conn, ext;
+	u64 master[TUPLE_WORDS]; /* original tuple of its master, if it has one */
+	char helper[16];
+};
+
+struct match {
+	u64 value[TUPLE_WORDS], mask[TUPLE_WORDS];
+};
+
+/* What user space asks for; struct request in walk.go. */
+struct request {
+	/* in */
+	u32 fd;     /* of /proc/net/nf_conntrack, read from shortly before */
+	u32 buffer; /* which one to fill */
+	u32 bucket; /* in and out: where to begin, where to go on */
+	u32 end;
+	struct match orig, reply;
+	u32 status, status_mask;
+	u32 mark, mark_mask;
+	u32 zone, zone_mask;
+	u16 state, state_mask; /* of TCP */
+	u32 flags;
+
+	/* out */
+	u64 hash;
+	u64 net;
+	u32 size;
+	u32 length; /* of the records */
+	u64 jiffies;
+	u64 now; /* monotonic clock, ns */
+	u32 error;
+	u32 retried;
+};
+
+enum { WITH_EXT = 1, WITH_REPLY = 2 };
+
+/* error */
+enum { NO_TABLE = 1, FAULT = 2, RESTLESS = 3 };
+
+/* Status bits: IPS_EXPECTED, IPS_CONFIRMED, IPS_DYING. */
+#define EXPECTED (1 << 0)
+#define ALIVE (1 << 3)
+#define ALIVE_MASK (1 << 3 | 1 << 9)
+
+/* How many chains are fetched side by side, and how far. */
+#define LANES 4
+#define DEPTH 4
+
+struct walk {
+	u64 node; /* 0: at the head of a bucket */
+	u32 length;
+	u32 begun; /* length when the bucket was begun */
+	u32 tries;
+	struct request *r;
+	u8 *out;
+};
+
+/*
+ * locate follows the caller's open file to the state of its iteration, where the
+ * kernel has just put the address and size of the table.
+ */
+static always_inline int locate(struct request *r)
+{
+	u64 task = bpf_get_current_task();
+	u64 files = 0, fdt = 0, fds = 0, file = 0, seq = 0, iter = 0, hash = 0, net = 0;
+	u32 size = 0;
+
+	if (field(files, task, struct task_struct, files) ||
+	    field(fdt, files, struct files_struct, fdt) ||
+	    field(fds, fdt, struct fdtable, fd) ||
+	    bpf_probe_read_kernel(&file, sizeof(file), (void *)(fds + 8 * (u64)r->fd)) ||
+	    field(seq, file, struct file, private_data) ||
+	    field(iter, seq, struct seq_file, private) ||
+	    field(hash, iter, struct ct_iter_state, hash) ||
+	    field(size, iter, struct ct_iter_state, htable_size) ||
+	    field(net, iter, struct ct_iter_state, p.net))
+		return -1;
+	r->hash = hash;
+	r->size = size;
+	r->net = net;
+	return hash ? 0 : -1;
+}
+
+/* differs compares the tuple of a node. */
+static always_inline int differs(u64 node, const struct match *m)
+{
+	u64 d = 0;
+
+#pragma unroll
+	for (int i = 0; i < TUPLE_WORDS; i++)
+		d |= (word(node + NODE + 8 * i) ^ m->value[i]) & m->mask[i];
+	return d != 0;
+}
+
+/*
+ * copy appends the entry whose original node is given, if it is alive and selected. Entries
+ * are recycled without a grace period, so what was read may stem from two lives: the copy
+ * counts only if the tuples, the namespace, the status and the reference count are found
+ * unchanged after everything has been read.
+ */
+static always_inline void copy(struct walk *w, u64 node)
+{
+	struct request *r = w->r;
+	u64 ct = node - offset_of(struct nf_conn, tuplehash);
+	u32 at = w->length, conn = size_of_type(struct nf_conn);
+	u64 status, ext, net, master;
+	u32 timeout;
+
+	if (at > BUFFER_SIZE - sizeof(struct record) - MAX_CONN - MAX_EXT)
+		return;
+	struct record *rec = (void *)(w->out + at);
+	u8 *c = (void *)(rec + 1);
+
+	if (conn > MAX_CONN)
+		conn = MAX_CONN;
+	/* Whatever speaks against the entry ends up in no, so that there is one branch: the
+	 * verifier follows every combination. */
+	u64 no = bpf_probe_read_kernel(c, conn, (void *)ct);
+	net = *(u64 *)(c + offset_of(struct nf_conn, ct_net));
+	no |= net ^ r->net;
+	status = *(u64 *)(c + offset_of(struct nf_conn, status));
+	no |= (status & ALIVE_MASK) ^ ALIVE;
+	no |= (status & r->status_mask) ^ r->status;
+	timeout = *(u32 *)(c + offset_of(struct nf_conn, timeout));
+	no |= (timeout - (u32)r->jiffies - 1) >> 31; /* expired */
+	if (has_field(struct nf_conn, mark))
+		no |= (*(u32 *)(c + offset_of(struct nf_conn, mark)) & r->mark_mask) ^ r->mark;
+	if (has_field(struct nf_conn, zone))
+		no |= (*(u16 *)(c + offset_of(struct nf_conn, zone.id)) & r->zone_mask) ^ r->zone;
+	no |= (*(c + offset_of(struct nf_conn, proto.tcp.state)) & r->state_mask) ^ r->state;
+	if (no)
+		return;
+
+	rec->ct = ct;
+	rec->bucket = r->bucket;
+	rec->conn = conn;
+	rec->ext = 0;
+	rec->helper[0] = 0;
+
+	u32 length = sizeof(*rec) + ((conn + 7) & ~7U);
+	ext = *(u64 *)(c + offset_of(struct nf_conn, ext));
+	if ((r->flags & WITH_EXT) && ext) {
+		u8 *x = (void *)rec + length;
+		u8 size = word(ext + offset_of(struct nf_ct_ext, len));
+
+		no |= bpf_probe_read_kernel(x, size, (void *)ext);
+		rec->ext = size;
+		length += (size + 7) & ~7U;
+
+		u8 help = x[offset_of(struct nf_ct_ext, offset) + extension_id(NF_CT_EXT_HELPER)];
+		if (help) {
+			u64 helper = word(ext + help + offset_of(struct nf_conn_help, helper));
+			if (helper)
+				bpf_probe_read_kernel(rec->helper, sizeof(rec->helper),
+						      (void *)helper + offset_of(struct nf_conntrack_helper, name));
+		}
+	}
+	master = *(u64 *)(c + offset_of(struct nf_conn, master));
+	/* An expected entry holds a reference to its master. */
+	if (status & EXPECTED)
+		no |= bpf_probe_read_kernel(rec->master, TUPLE,
+					    (void *)master + offset_of(struct nf_conn, tuplehash[0].tuple));
+
+	/* Full barrier: what follows must be read after what is above. */
+	u64 barrier = 0;
+	no |= __sync_fetch_and_or(&barrier, 1);
+	u64 *was = (void *)(c + offset_of(struct nf_conn, tuplehash));
+#pragma unroll
+	for (int i = 0; i < TUPLE_WORDS; i++) {
+		no |= word(node + NODE + 8 * i) ^ was[NODE / 8 + i];
+		no |= word(node + TUPLE_HASH + NODE + 8 * i) ^ was[(TUPLE_HASH + NODE) / 8 + i];
+	}
+	no |= (word(ct + offset_of(struct nf_conn, status)) & ALIVE_MASK) ^ ALIVE;
+	no |= word(ct + offset_of(struct nf_conn, ct_net)) ^ net;
+	u32 use = word(ct + offset_of(struct nf_conn, ct_general.use));
+	no |= (use - 1) >> 31; /* 0, or saturated */
+	if (no)
+		return;
+
+	w->length = at + length;
+}
+
+/*
+ * prefetch walks the chains of the next few buckets side by side, without looking at what is there.
+ * Nearly every node is a miss in all caches; a processor waits for several at once if
+ * none depends on another. Two lines of each entry are asked for. The function is global,
+ * so that the verifier looks at it once.
+ */
+__attribute__((noinline)) int prefetch(u64 heads)
+{
+	u64 node[LANES];
+	u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < LANES; i++)
+		node[i] = word(heads + 8 * i);
+#pragma unroll
+	for (int depth = 0; depth < DEPTH; depth++) {
+#pragma unroll
+		for (int i = 0; i < LANES; i++) {
+			/* No branches, of which the verifier would follow every
+			 * combination: where a chain has ended, the head is read. */
+			u64 ended = -(node[i] & 1);
+			asm volatile("" : "+r"(ended)); /* it shall not become one */
+			u64 from = (node[i] & ~ended) | (heads & ended);
+
+			sum += word(from + 128);
+			node[i] = word(from) | (ended & 1);
+		}
+	}
+	return sum; /* so that the compiler does not leave the reads out */
+}
+
+/* step looks at the head of a bucket or at one node of its chain. */
+static long step(u32 i, struct walk *w)
+{
+	struct request *r = w->r;
+	u64 node = w->node;
+
+	if (!node) {
+		if (r->bucket >= r->end || w->length > BUFFER_SIZE / 2)
+			return 1;
+		u64 head = r->hash + 8 * (u64)r->bucket;
+		if (r->bucket % LANES == 0)
+			prefetch(head);
+		node = word(head);
+		w->begun = w->length;
+	} else {
+		if (w->length > BUFFER_SIZE - sizeof(struct record) - MAX_CONN - MAX_EXT) {
+			/* This chain does not fit: no real one is so long. */
+			r->error = RESTLESS;
+			return 1;
+		}
+		u64 dir = word(node + NODE + offset_of(struct nf_conntrack_tuple, dst.dir)) & 0xff;
+		if (!dir && !differs(node, &r->orig) &&
+		    (!(r->flags & WITH_REPLY) || !differs(node + TUPLE_HASH, &r->reply)))
+			copy(w, node);
+		node = word(node);
+	}
+
+	if (!node) {
+		r->error = FAULT; /* a chain ends with a mark, never with 0 */
+		return 1;
+	}
+	if (!(node & 1)) {
+		w->node = node;
+		return 0;
+	}
+	/* The end of a chain tells which one it is: an entry that was recycled while we
+	 * stood on it has led us into another. */
+	w->node = 0;
+	if (node >> 1 == r->bucket) {
+		r->bucket++;
+		w->tries = 0;
+		return 0;
+	}
+	w->length = w->begun;
+	r->retried++;
+	if (++w->tries > 100) {
+		r->error = RESTLESS;
+		return 1;
+	}
+	return 0;
+}
+
+SEC("syscall")
+int walk(struct request *r)
+{
+	u32 key = r->buffer;
+	struct walk w = { .r = r };
+
+	r->error = 0;
+	r->length = 0;
+	w.out = bpf_map_lookup_elem(&buffers, &key);
+	if (!w.out)
+		return 0;
+	if (locate(r)) {
+		r->error = NO_TABLE;
+		return 0;
+	}
+	r->jiffies = bpf_jiffies64();
+	r->now = bpf_ktime_get_ns();
+	if (r->bucket >= r->end)
+		return 0;
+	bpf_rcu_read_lock();
+	bpf_loop(1 << 23, step, &w, 0);
+	bpf_rcu_read_unlock();
+	r->length = w.node ? w.begun : w.length;
+	return 0;
+}
+
+/* Where things are; struct layout in layout.go. 0xffff: not in this kernel. */
+struct layout {
+	u16 conn_size, tuple_size, hash_size, orig, reply, status, net, timeout, use, mark, secmark, zone, zone_dir;
+	u16 master, ext, tcp_state, tcp_seen, tcp_seen_size, tcp_scale, tcp_flags, sctp_state, sctp_vtag;
+	u16 ext_offset, ext_len;
+	u16 seqadj, acct, tstamp, labels, synproxy;
+};
+
+#define ABSENT 0xffff
+#define where(type, name) (has_field(type, name) ? offset_of(type, name) : ABSENT)
+#define extension(name) (has_extension(name) ? extension_id(name) : ABSENT)
+
+SEC("syscall")
+int layout(struct layout *l)
+{
+	l->conn_size = size_of_type(struct nf_conn);
+	l->tuple_size = size_of_type(struct nf_conntrack_tuple);
+	l->hash_size = size_of_type(struct nf_conntrack_tuple_hash);
+	l->orig = offset_of(struct nf_conn, tuplehash[0].tuple);
+	l->reply = offset_of(struct nf_conn, tuplehash[1].tuple);
+	l->status = offset_of(struct nf_conn, status);
+	l->net = offset_of(struct nf_conn, ct_net);
+	l->timeout = offset_of(struct nf_conn, timeout);
+	l->use = offset_of(struct nf_conn, ct_general.use);
+	l->mark = where(struct nf_conn, mark);
+	l->secmark = where(struct nf_conn, secmark);
+	l->zone = where(struct nf_conn, zone.id);
+	l->zone_dir = where(struct nf_conn, zone.dir);
+	l->master = offset_of(struct nf_conn, master);
+	l->ext = offset_of(struct nf_conn, ext);
+	l->tcp_state = offset_of(struct nf_conn, proto.tcp.state);
+	l->tcp_seen = offset_of(struct nf_conn, proto.tcp.seen);
+	l->tcp_seen_size = size_of_type(struct ip_ct_tcp_state);
+	l->tcp_scale = offset_of(struct ip_ct_tcp_state, td_scale);
+	l->tcp_flags = offset_of(struct ip_ct_tcp_state, flags);
+	l->sctp_state = where(struct nf_conn, proto.sctp.state);
+	l->sctp_vtag = where(struct nf_conn, proto.sctp.vtag);
+	l->ext_offset = offset_of(struct nf_ct_ext, offset);
+	l->ext_len = offset_of(struct nf_ct_ext, len);
+	l->seqadj = extension(NF_CT_EXT_SEQADJ);
+	l->acct = extension(NF_CT_EXT_ACCT);
+	l->tstamp = extension(NF_CT_EXT_TSTAMP);
+	l->labels = extension(NF_CT_EXT_LABELS);
+	l->synproxy = extension(NF_CT_EXT_SYNPROXY);
+	return 0;
+}
+
+/* peek copies 256 bytes of the kernel, of which user space works out the key of identifiers. */
+struct peek {
+	u64 address;
+	u64 fault;
+	u64 data[32];
+};
+
+SEC("syscall")
+int peek(struct peek *p)
+{
+	u64 data[32];
+
+	p->fault = bpf_probe_read_kernel(data, sizeof(data), (void *)p->address);
+#pragma unroll
+	for (int i = 0; i < 32; i++)
+		p->data[i] = data[i];
+	return 0;
+}

@@ -1,0 +1,176 @@
+package snapshot
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/binary"
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
+)
+
+// object is bpf/snapshot.c, compiled; make generate rebuilds it.
+//
+//go:embed snapshot.o
+var object []byte
+
+const (
+	bufferSize = 1 << 20 // BUFFER_SIZE in bpf/snapshot.c
+	maxWorkers = 16
+)
+
+// Table reads the table of one network namespace.
+type Table struct {
+	walk    *ebpf.Program
+	buffers *ebpf.Map
+	memory  []byte // of buffers
+	peek    *ebpf.Program
+	layout  layout
+	hz      uint64
+	id      *idKey // nil: not known
+	walkers []*walker
+}
+
+// Open loads the program. It fails with [ErrUnavailable] where that is not possible.
+// No goroutine is started.
+func Open(opts *Options) (*Table, error) {
+	if opts == nil {
+		opts = &Options{}
+	}
+	if strconv.IntSize != 64 || !littleEndian() {
+		return nil, unavailable("machine", errors.New("not a little-endian 64-bit machine"))
+	}
+	t := &Table{}
+	if err := t.open(opts); err != nil {
+		t.Close()
+		return nil, err
+	}
+	return t, nil
+}
+
+func (t *Table) open(opts *Options) error {
+	n := opts.Workers
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	n = min(n, maxWorkers)
+	// First what fails soonest.
+	for range n {
+		fd, err := openList(opts.NetNS)
+		if err != nil {
+			return unavailable("open the kernel's list of flows", err)
+		}
+		t.walkers = append(t.walkers, &walker{table: t, fd: fd, buffer: len(t.walkers)})
+	}
+	if err := t.load(n); err != nil {
+		return err
+	}
+	for i, w := range t.walkers {
+		w.memory = t.memory[i*bufferSize : (i+1)*bufferSize]
+	}
+	// Whatever is not as expected shall be known before the first flow is asked for.
+	first := t.walkers[0]
+	first.ask.FD = uint32(first.fd)
+	if err := first.locate(); err != nil {
+		return unavailable("find the table", err)
+	}
+	if t.hz = ticksPerSecond(first.ask.Jiffies, first.ask.Now); t.hz == 0 {
+		return unavailable("find HZ", errors.New("not to be told five minutes after the start"))
+	}
+	return nil
+}
+
+func (t *Table) load(buffers int) error {
+	spec, err := ebpf.LoadCollectionSpecFromReader(bytes.NewReader(object))
+	if err != nil {
+		return unavailable("read the program", err)
+	}
+	spec.Maps["buffers"].MaxEntries = uint32(buffers)
+	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}}
+	opts.Programs.KernelTypes, err = btf.LoadKernelSpec()
+	if err != nil {
+		return unavailable("read the kernel's types", err)
+	}
+	// Where connection tracking is a module, its types are the module's.
+	if types, err := btf.LoadKernelModuleSpec("nf_conntrack"); err == nil {
+		opts.Programs.ExtraRelocationTargets = append(opts.Programs.ExtraRelocationTargets, types)
+	}
+	var loaded struct {
+		Walk    *ebpf.Program `ebpf:"walk"`
+		Layout  *ebpf.Program `ebpf:"layout"`
+		Peek    *ebpf.Program `ebpf:"peek"`
+		Buffers *ebpf.Map     `ebpf:"buffers"`
+	}
+	if err := spec.LoadAndAssign(&loaded, &opts); err != nil {
+		return unavailable("load the program", err)
+	}
+	defer loaded.Layout.Close()
+	t.walk, t.peek, t.buffers = loaded.Walk, loaded.Peek, loaded.Buffers
+
+	if _, err := loaded.Layout.Run(&ebpf.RunOptions{Context: &t.layout, ContextOut: &t.layout}); err != nil {
+		return unavailable("run the program", err)
+	}
+	if err := t.layout.check(); err != nil {
+		return unavailable("layout", err)
+	}
+	t.memory, err = unix.Mmap(t.buffers.FD(), 0, buffers*bufferSize, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return unavailable("map the buffers", err)
+	}
+	return nil
+}
+
+// Close releases what the table holds. No stream may be in use.
+func (t *Table) Close() error {
+	var errs []error
+	if t.memory != nil {
+		errs = append(errs, unix.Munmap(t.memory))
+		t.memory = nil
+	}
+	for _, w := range t.walkers {
+		unix.Close(w.fd)
+	}
+	t.walkers = nil
+	if t.walk != nil {
+		errs = append(errs, t.walk.Close(), t.peek.Close(), t.buffers.Close())
+		t.walk = nil
+	}
+	return errors.Join(errs...)
+}
+
+const procList = "/proc/thread-self/net/nf_conntrack"
+
+// openList opens the list of flows of a namespace. The file stays with that namespace.
+func openList(netns string) (fd int, err error) {
+	if netns == "" {
+		return unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	}
+	to, err := os.Open(netns)
+	if err != nil {
+		return -1, err
+	}
+	defer to.Close()
+	fd = -1
+	done := make(chan error)
+	go func() {
+		// The thread ends with the goroutine, so there is no way back to get wrong.
+		runtime.LockOSThread()
+		if err := unix.Setns(int(to.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- err
+			return
+		}
+		var err error
+		fd, err = unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		done <- err
+	}()
+	err = <-done
+	return fd, err
+}
+
+// littleEndian reports whether this machine is; the compiled program is for those.
+func littleEndian() bool { return binary.NativeEndian.Uint16([]byte{1, 0}) == 1 }

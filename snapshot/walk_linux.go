@@ -1,0 +1,263 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/spoor-project/spoor/filter"
+	"github.com/spoor-project/spoor/flow"
+)
+
+// parts is how many parts of the table are walked one by one. The kernel rounds the number of
+// buckets up to whole pages of pointers, and bucket = hash * buckets >> 32, so each
+// part is the same range of hashes in a table of any size.
+const parts = 128
+
+// Chunks hands the flows that flt selects to visit, some thousand at a time; nil selects all. visit
+// is called by several goroutines at once. A flow is valid until the next one of its
+// chunk. If visit returns an error, or ctx ends, no new chunk is begun and Chunks
+// returns that error once all visits have returned.
+func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(iter.Seq[*flow.Flow]) error) error {
+	return t.sweep(ctx, selection(flt), func(w *walker, records []byte) error {
+		var malformed error
+		if err := visit(w.flows(flt, records, &malformed)); err != nil {
+			return err
+		}
+		return malformed
+	})
+}
+
+// sweep walks the table with all walkers and hands what they copied to take, which is called
+// by all of them at once.
+func (t *Table) sweep(ctx context.Context, ask request, take func(*walker, []byte) error) error {
+	s := &sweep{ctx: ctx, take: take, ask: ask}
+	var wg sync.WaitGroup
+	for _, w := range t.walkers {
+		wg.Go(func() {
+			if err := w.run(s); err != nil {
+				s.fail(err)
+			}
+		})
+	}
+	wg.Wait()
+	return s.err
+}
+
+var errLeft = errors.New("loop left")
+
+// Flows streams the flows that flt selects; nil selects all. The order has no meaning.
+func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Flow, error] {
+	return func(yield func(flow.Flow, error) bool) {
+		type turn struct {
+			flows iter.Seq[*flow.Flow]
+			done  chan error
+		}
+		turns := make(chan turn)
+		end := make(chan error, 1)
+		go func() {
+			end <- t.Chunks(ctx, flt, func(flows iter.Seq[*flow.Flow]) error {
+				mine := turn{flows, make(chan error)}
+				turns <- mine
+				return <-mine.done
+			})
+			close(turns)
+		}()
+		left := false
+		for turn := range turns {
+			if left {
+				turn.done <- errLeft
+				continue
+			}
+			for f := range turn.flows {
+				if left = !yield(*f, nil); left {
+					break
+				}
+			}
+			if left {
+				turn.done <- errLeft
+			} else {
+				turn.done <- nil
+			}
+		}
+		if err := <-end; err != nil && !left {
+			yield(flow.Flow{}, err)
+		}
+	}
+}
+
+// sweep is one reading of the table, by all walkers.
+type sweep struct {
+	ctx  context.Context
+	take func(*walker, []byte) error
+	ask  request
+
+	next   atomic.Uint32 // part
+	failed atomic.Bool
+	once   sync.Once
+	err    error
+}
+
+func (s *sweep) fail(err error) {
+	s.once.Do(func() { s.err = err })
+	s.failed.Store(true)
+}
+
+// walker has a processor's share of the work: its own file and buffer.
+type walker struct {
+	table  *Table
+	fd     int
+	buffer int
+	memory []byte
+
+	ask   request
+	dec   decoder
+	seen  []uint64 // entries of this part handed over already
+	again bool     // the part is being read again
+}
+
+// triesPerPart bounds how often a part is read again because the table has moved.
+const triesPerPart = 100
+
+func (w *walker) run(s *sweep) error {
+	w.ask = s.ask
+	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
+	w.dec.layout, w.dec.hz, w.dec.id = &w.table.layout, w.table.hz, w.table.id
+	if err := w.locate(); err != nil {
+		return err
+	}
+	for {
+		part := s.next.Add(1) - 1
+		if part >= parts || s.failed.Load() {
+			return nil
+		}
+		if err := s.ctx.Err(); err != nil {
+			return err
+		}
+		if err := w.part(s, part); err != nil {
+			return err
+		}
+	}
+}
+
+// part walks one part of the table and hands over what is in it.
+func (w *walker) part(s *sweep, part uint32) error {
+	w.seen, w.again = w.seen[:0], false
+	var begin, end uint32
+	bounds := func() {
+		begin = uint32(uint64(part) * uint64(w.ask.Size) / parts)
+		end = uint32(uint64(part+1) * uint64(w.ask.Size) / parts)
+	}
+	bounds()
+	for tries := 0; begin < end; {
+		hash, size := w.ask.Hash, w.ask.Size
+		w.ask.Bucket, w.ask.End = begin, end
+		if err := w.call(); err != nil {
+			return err
+		}
+		got := w.ask
+		if err := w.locate(); err != nil {
+			return err
+		}
+		if got.Error != 0 || w.ask.Hash != hash || w.ask.Size != size || got.Hash != hash || got.Size != size {
+			if tries++; tries > triesPerPart {
+				return fmt.Errorf("snapshot: the table does not come to rest (error %d of the program)", got.Error)
+			}
+			w.again = true
+			bounds()
+			continue
+		}
+		begin = got.Bucket
+		w.dec.jiffies = uint32(got.Jiffies)
+		if got.Length > 0 {
+			if err := s.take(w, w.memory[:got.Length]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// flows decodes those of the records that flt selects.
+func (w *walker) flows(flt *filter.Filter, records []byte, malformed *error) iter.Seq[*flow.Flow] {
+	return func(yield func(*flow.Flow) bool) {
+		for f := range w.records(records, malformed) {
+			if flt.Match(f) && !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// records decodes records and drops those that have been there before.
+func (w *walker) records(records []byte, malformed *error) iter.Seq2[*flow.Flow, []byte] {
+	return func(yield func(*flow.Flow, []byte) bool) {
+		var f flow.Flow
+		bucket, first := ^uint32(0), 0
+		old := len(w.seen)
+		for rest := records; len(rest) > 0; {
+			var rec []byte
+			var err error
+			if rec, rest, err = w.dec.next(rest); err != nil {
+				*malformed = err
+				return
+			}
+			if b := le.Uint32(rec[recordBucket:]); b != bucket {
+				bucket, first = b, len(w.seen)
+			}
+			ct := le.Uint64(rec[recordCT:])
+			if slices.Contains(w.seen[first:], ct) || w.again && slices.Contains(w.seen[:old], ct) {
+				continue
+			}
+			w.seen = append(w.seen, ct)
+			if err := w.dec.flow(rec, &f); err != nil {
+				*malformed = err
+				return
+			}
+			if !yield(&f, rec) {
+				return
+			}
+		}
+	}
+}
+
+// refresh has the kernel put the table's address and size into the state of the open file.
+// Each read that cannot be served from what is left of the last one does; the file is
+// read on, not from the beginning, because getting to the first entry of a namespace
+// among many others takes time.
+func (w *walker) refresh() error {
+	var line [1024]byte // longer than any entry, so that nothing longer is ever left
+	for {
+		_, err := unix.Read(w.fd, line[:])
+		if err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// locate finds out where the table is now.
+func (w *walker) locate() error {
+	if err := w.refresh(); err != nil {
+		return err
+	}
+	w.ask.Bucket, w.ask.End = 0, 0
+	if err := w.call(); err != nil {
+		return err
+	}
+	if w.ask.Error != 0 || w.ask.Size == 0 || w.ask.Size%parts != 0 {
+		return fmt.Errorf("snapshot: no table was found (error %d of the program, %d buckets)", w.ask.Error, w.ask.Size)
+	}
+	return nil
+}
+
+func (w *walker) call() error {
+	_, err := w.table.walk.Run(&ebpf.RunOptions{Context: &w.ask, ContextOut: &w.ask})
+	return err
+}
