@@ -21,6 +21,12 @@ func (a *arena) program(who string, args ...string) team {
 	return team{who, always(append([]string{path}, args...)...)}
 }
 
+// with is a team of our program with changes to its environment.
+func (a *arena) with(who, environment string, args ...string) team {
+	argv := append([]string{"/usr/bin/env"}, strings.Fields(environment)...)
+	return team{who, always(append(append(argv, a.plan.Ours), args...)...)}
+}
+
 func (a *arena) floor(request string) team {
 	return team{floor, always(a.plan.Self, partFloor, request)}
 }
@@ -37,23 +43,44 @@ func (a *arena) lists(ctx context.Context) error {
 			teams: []team{a.program(ours, args...), a.program(theirs, args...), a.floor(floorDump)}}
 	}
 	plain := list("-L", "-L")
+	plain.teams = append(plain.teams, a.with("ours, one processor", "GOMAXPROCS=1", "-L"),
+		a.with("ours, one processor, netlink", "GOMAXPROCS=1 SPOOR_SNAPSHOT=off", "-L"))
 	plain.judge = func(r *row) {
+		r.promiseRatio(0.2, floor)
+		r.promiseRatio(0.12, theirs)
+		r.promiseRSS(64e6)
+	}
+	netlink := list("-L, netlink", "-L")
+	netlink.teams[0] = a.with(ours, "SPOOR_SNAPSHOT=off", "-L")
+	netlink.judge = func(r *row) {
 		r.promiseRatio(1.15, floor)
 		r.promiseRatio(0.75, theirs)
 		r.promiseRSS(32e6)
 	}
-	lone := list("-L -s A", "-L", "-s", loneSource.String())
-	lone.entries = "1 of " + grouped(all)
-	lone.teams = lone.teams[:2]
-	lone.finished = tells(1)
-	lone.judge = ratioTo(0.3, theirs)
-	save := list("-L -o save", "-L", "-o", "save")
-	xml := list("-L -o xml", "-L", "-o", "xml")
-	json := list("-L -o json", "-L", "-o", "json")
-	json.teams = []team{json.teams[0], json.teams[2]} // theirs has no JSON
-	save.group, xml.group, json.group = withoutTargets, withoutTargets, withoutTargets
+	few := func(c *contest) *contest {
+		c.entries = "1 of " + grouped(all)
+		c.teams = c.teams[:2]
+		c.finished = tells(1)
+		return c
+	}
+	lone := few(list("-L -s A", "-L", "-s", loneSource.String()))
+	lone.judge = ratioTo(0.1, theirs)
+	loneNetlink := few(list("-L -s A, netlink", "-L", "-s", loneSource.String()))
+	loneNetlink.teams[0] = a.with(ours, "SPOOR_SNAPSHOT=off", "-L", "-s", loneSource.String())
+	loneNetlink.judge = ratioTo(0.3, theirs)
+	// Whatever we print, against what they need for plain text.
+	as := func(format string) *contest {
+		c := list("-L -o "+format+" (theirs: -L)", "-L", "-o", format)
+		c.teams[1] = a.program(theirs, "-L")
+		c.judge = ratioTo(0.2, theirs)
+		return c
+	}
+	save, xml, json := as("save"), as("xml"), as("json")
+	procfs := list("cat /proc/net/nf_conntrack")
+	procfs.group, procfs.finished = withoutTargets, nil
+	procfs.teams = []team{{"procfs", always("/bin/cat", "/proc/net/nf_conntrack")}, a.floor(floorDump)}
 
-	contests := []*contest{plain, lone, save, xml, json}
+	contests := []*contest{plain, netlink, lone, loneNetlink, save, xml, json, procfs}
 	if a.plan.Libraries != "" {
 		libraries := list("dump through a Go library")
 		libraries.group = ofLibraries

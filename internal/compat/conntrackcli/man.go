@@ -312,6 +312,15 @@ rule.
 {-U} passes over entries that cannot have labels.`},
 	{title: "ENVIRONMENT", items: []manItem{
 		{".Ev POSIXLY_CORRECT", `If set, options end at the first word that is none.`},
+		{".Ev SPOOR_SNAPSHOT", `How a table is read by
+.Fl L
+and
+.Fl D .
+Large ones are read by an eBPF program where that is possible, which is much faster.
+.Cm off
+always uses netlink instead;
+.Cm on
+always uses the program, and says why if it cannot.`},
 		{".Ev TZ", `The time zone of {-o ktimestamp} and of XML events.
 JSON and CSV use UTC.`},
 	}},
