@@ -25,7 +25,7 @@ tools: ## install what the tests need, when root
 	@packaging/tools
 
 race: ## the tests of the concurrent packages under the race detector
-	$(GO) test -race ./conntrack ./filter ./flow ./internal/...
+	$(GO) test -race ./conntrack ./snapshot ./filter ./flow ./internal/...
 
 fuzz: ## every fuzz test for a while (FUZZTIME=20s each)
 	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \

@@ -158,3 +158,27 @@ func TestUnreadableInputIsAnError(t *testing.T) {
 		t.Errorf("-R of a folder: %v", r)
 	}
 }
+
+// TestSnapshotPrintsTheSame compares the two ways to read the table, in the order of lines too.
+func TestSnapshotPrintsTheSame(t *testing.T) {
+	t.Parallel()
+	our := ours(t)
+	for _, name := range []string{"empty", "rich", "nat", "helper", "labels"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSandbox(t, our)
+			scenes[name](t, s)
+			for _, line := range []string{
+				"-L", "-L -o extended,id,labels,ktimestamp", "-L -o xml", "-L -o save", "-L -o json", "-L -o jsonl", "-L -o csv",
+				"-L -f ipv6", "-L -p tcp", "-L -p udp --dport 20", "-L -s 1.1.1.0/24", "-L -u ASSURED", "-L -u UNSET", "-L -m 0",
+				"-L -w 5", "-L -n", "-L -g", "-L -j", "-L -p tcp --state ESTABLISHED", "-D -s 9.9.9.9", "-D -p tcp --dry-run",
+			} {
+				argv := strings.Fields(line)
+				by := func(snapshot string) result {
+					return s.run(job{argv: append([]string{"env", "SPOOR_SNAPSHOT=" + snapshot, "conntrack"}, argv...)})
+				}
+				compare(t, argv, by("off"), by("on"), timeRules, stampRules)
+			}
+		})
+	}
+}

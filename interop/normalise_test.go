@@ -36,6 +36,9 @@ var timeRules = []rule{
 	{regexp.MustCompile(`<timeout>\d+</timeout>`), "<timeout><T></timeout>"},
 	{regexp.MustCompile(`(?m)^(` + stamp + eventType + `)\d+ proto=`), "${1}<T> proto="},
 	{regexp.MustCompile(`delta-time=\d+`), "delta-time=<D>"},
+	{regexp.MustCompile(`"(timeout|duration)":[0-9.]+`), `"$1":<T>`},
+	{regexp.MustCompile(`(?m)^(,,,ipv\d,[^,]*,\d+,[^,]*,)\d+`), "${1}<T>"},
+	{regexp.MustCompile(`(T\d\d:\d\d:[0-9.]+Z,[^,]*,)[0-9.]+`), "${1}<D>"},
 	{regexp.MustCompile(`<deltatime>\d+</deltatime>`), "<deltatime><D></deltatime>"},
 }
 
@@ -62,6 +65,9 @@ var stampRules = []rule{
 // eventRules cover what two readers of the same event print differently because they print it at different times.
 var eventRules = []rule{
 	{regexp.MustCompile(`delta-time=\d+`), "delta-time=<D>"},
+	{regexp.MustCompile(`"(timeout|duration)":[0-9.]+`), `"$1":<T>`},
+	{regexp.MustCompile(`(?m)^(,,,ipv\d,[^,]*,\d+,[^,]*,)\d+`), "${1}<T>"},
+	{regexp.MustCompile(`(T\d\d:\d\d:[0-9.]+Z,[^,]*,)[0-9.]+`), "${1}<D>"},
 	{regexp.MustCompile(`<deltatime>\d+</deltatime>`), "<deltatime><D></deltatime>"},
 	// The sender's name is looked up later, and by then it may have ended.
 	{regexp.MustCompile(`(\[USERSPACE\] portid=\d+) progname=\S+`), "${1}"},

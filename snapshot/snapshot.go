@@ -3,6 +3,9 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"iter"
+
+	"github.com/spoor-project/spoor/flow"
 )
 
 // ErrUnavailable is what errors of [Open] are (errors.Is): this kernel, or what the caller
@@ -15,10 +18,25 @@ type Options struct {
 	// NetNS is the path of a network namespace; "" is the one of the thread that calls Open.
 	// Entering another needs CAP_SYS_ADMIN.
 	NetNS string
-	// Workers is how many processors walk at once; 0 is as many as there are, at most 16.
+	// Workers is how many processors walk at once; 0 is as many as there are, at most 8.
 	Workers int
 }
 
 func unavailable(what string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrUnavailable, what, err)
 }
+
+// Chunk is a part of what [Table.Chunks] hands out: the flows of some buckets, in the order in
+// which they lie in the table.
+type Chunk struct {
+	flows  iter.Seq[*flow.Flow]
+	inTurn func(func())
+}
+
+// Flows yields the flows of the chunk. One is valid until the next, and none after the visit.
+func (c *Chunk) Flows() iter.Seq[*flow.Flow] { return c.flows }
+
+// InTurn waits until all chunks that lie before this one in the table have been visited, and
+// then calls do, while no other chunk has its turn. What is written inside comes out in the order in
+// which netlink lists the table. If the reading has failed do is not called.
+func (c *Chunk) InTurn(do func()) { c.inTurn(do) }

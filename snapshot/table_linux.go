@@ -20,8 +20,8 @@ import (
 var object []byte
 
 const (
-	bufferSize = 1 << 20 // BUFFER_SIZE in bpf/snapshot.c
-	maxWorkers = 16
+	bufferSize = 4 << 20 // BUFFER_SIZE in bpf/snapshot.c
+	maxWorkers = 8
 )
 
 // Table reads the table of one network namespace.

@@ -29,7 +29,7 @@ func (t *Table) HasID() bool { return false }
 func (t *Table) LearnID(context.Context, []flow.Flow) error { return errSystem }
 
 // Chunks fails.
-func (t *Table) Chunks(context.Context, *filter.Filter, func(iter.Seq[*flow.Flow]) error) error {
+func (t *Table) Chunks(context.Context, *filter.Filter, func(*Chunk) error) error {
 	return errSystem
 }
 

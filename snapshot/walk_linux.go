@@ -19,16 +19,15 @@ import (
 // parts is how many parts of the table are walked one by one. The kernel rounds the number of
 // buckets up to whole pages of pointers, and bucket = hash * buckets >> 32, so each
 // part is the same range of hashes in a table of any size.
-const parts = 128
+const parts = 512
 
 // Chunks hands the flows that flt selects to visit, some thousand at a time; nil selects all. visit
-// is called by several goroutines at once. A flow is valid until the next one of its
-// chunk. If visit returns an error, or ctx ends, no new chunk is begun and Chunks
+// is called by several goroutines at once. If visit returns an error, or ctx ends, no new chunk is begun and Chunks
 // returns that error once all visits have returned.
-func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(iter.Seq[*flow.Flow]) error) error {
+func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chunk) error) error {
 	return t.sweep(ctx, selection(flt), func(w *walker, records []byte) error {
 		var malformed error
-		if err := visit(w.flows(flt, records, &malformed)); err != nil {
+		if err := visit(&Chunk{w.flows(flt, records, &malformed), w.inTurn}); err != nil {
 			return err
 		}
 		return malformed
@@ -39,6 +38,7 @@ func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(iter.
 // by all of them at once.
 func (t *Table) sweep(ctx context.Context, ask request, take func(*walker, []byte) error) error {
 	s := &sweep{ctx: ctx, take: take, ask: ask}
+	s.turned.L = &s.mu
 	var wg sync.WaitGroup
 	for _, w := range t.walkers {
 		wg.Go(func() {
@@ -53,7 +53,8 @@ func (t *Table) sweep(ctx context.Context, ask request, take func(*walker, []byt
 
 var errLeft = errors.New("loop left")
 
-// Flows streams the flows that flt selects; nil selects all. The order has no meaning.
+// Flows streams the flows that flt selects; nil selects all. They come in the order in which
+// netlink lists them, which has no meaning.
 func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Flow, error] {
 	return func(yield func(flow.Flow, error) bool) {
 		type turn struct {
@@ -63,10 +64,13 @@ func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Fl
 		turns := make(chan turn)
 		end := make(chan error, 1)
 		go func() {
-			end <- t.Chunks(ctx, flt, func(flows iter.Seq[*flow.Flow]) error {
-				mine := turn{flows, make(chan error)}
-				turns <- mine
-				return <-mine.done
+			end <- t.Chunks(ctx, flt, func(c *Chunk) (err error) {
+				c.InTurn(func() {
+					mine := turn{c.Flows(), make(chan error)}
+					turns <- mine
+					err = <-mine.done
+				})
+				return err
 			})
 			close(turns)
 		}()
@@ -99,15 +103,46 @@ type sweep struct {
 	take func(*walker, []byte) error
 	ask  request
 
-	next   atomic.Uint32 // part
-	failed atomic.Bool
-	once   sync.Once
+	next   atomic.Uint32 // part to be walked
+	failed atomic.Bool   // err is set
+
+	mu     sync.Mutex // guards what follows; held during a turn
+	turned sync.Cond  // turn or err has changed
+	turn   uint32     // first part that is not done
+	done   [parts]bool
 	err    error
 }
 
 func (s *sweep) fail(err error) {
-	s.once.Do(func() { s.err = err })
-	s.failed.Store(true)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = err
+		s.failed.Store(true)
+	}
+	s.turned.Broadcast()
+}
+
+// inTurn calls do when all parts before this one are done.
+func (s *sweep) inTurn(part uint32, do func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.turn != part && s.err == nil {
+		s.turned.Wait()
+	}
+	if s.err == nil {
+		do()
+	}
+}
+
+func (s *sweep) finish(part uint32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done[part] = true
+	for s.turn < parts && s.done[s.turn] {
+		s.turn++
+	}
+	s.turned.Broadcast()
 }
 
 // walker has a processor's share of the work: its own file and buffer.
@@ -121,6 +156,8 @@ type walker struct {
 	dec   decoder
 	seen  []uint64 // entries of this part handed over already
 	again bool     // the part is being read again
+
+	inTurn func(func()) // of the part being walked
 }
 
 // triesPerPart bounds how often a part is read again because the table has moved.
@@ -141,9 +178,11 @@ func (w *walker) run(s *sweep) error {
 		if err := s.ctx.Err(); err != nil {
 			return err
 		}
+		w.inTurn = func(do func()) { s.inTurn(part, do) }
 		if err := w.part(s, part); err != nil {
 			return err
 		}
+		s.finish(part)
 	}
 }
 

@@ -10,7 +10,8 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-#define BUFFER_SIZE (1 << 20)
+#define BUFFER_SIZE (4 << 20)
+#define ENOUGH (BUFFER_SIZE - (256 << 10)) /* no new bucket is begun */
 #define MAX_CONN 320  /* bytes copied of struct nf_conn */
 #define MAX_EXT 256   /* bytes copied of its extensions; their length is one byte */
 #define TUPLE 40      /* bytes of struct nf_conntrack_tuple; layout() reports the real size */
@@ -256,7 +257,7 @@ static long step(u32 i, struct walk *w)
 	u64 node = w->node;
 
 	if (!node) {
-		if (r->bucket >= r->end || w->length > BUFFER_SIZE / 2)
+		if (r->bucket >= r->end || w->length > ENOUGH)
 			return 1;
 		u64 head = r->hash + 8 * (u64)r->bucket;
 		if (r->bucket % LANES == 0)

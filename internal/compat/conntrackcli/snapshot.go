@@ -2,7 +2,6 @@ package conntrackcli
 
 import (
 	"context"
-	"iter"
 	"sync"
 	"time"
 
@@ -74,6 +73,9 @@ func learnID(ctx context.Context, t *snapshot.Table, c *conntrack.Client) error 
 // printSnapshot prints the flows that flt selects by way of a snapshot. done is false if
 // there is none, and nothing has been printed.
 func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *filter.Filter) (n int, done bool, err error) {
+	if flt != nil && flt.Status != nil && flt.Status.Mask == 0 {
+		return 0, false, nil // the kernel refuses it, and shall say so
+	}
 	t, err := x.openSnapshot(c)
 	if t == nil || err != nil {
 		return 0, false, err
@@ -81,14 +83,13 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 	defer t.Close()
 	at := time.Now()
 	contexts := contexts{client: c}
-	var mu sync.Mutex // guards n, p and x.out
 	pieces := sync.Pool{New: func() any { return new([]byte) }}
-	err = t.Chunks(context.Background(), flt, func(flows iter.Seq[*flow.Flow]) error {
+	err = t.Chunks(context.Background(), flt, func(c *snapshot.Chunk) error {
 		buf := pieces.Get().(*[]byte)
 		defer pieces.Put(buf)
 		piece, records := p.Piece(), 0
 		text := (*buf)[:0]
-		for f := range flows {
+		for f := range c.Flows() {
 			if f.Has.Has(flow.HasSecMark) {
 				contexts.fill(f)
 			}
@@ -96,11 +97,11 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 			records++
 		}
 		*buf = text
-		mu.Lock()
-		defer mu.Unlock()
-		x.out.buf = p.AppendPiece(x.out.buf, text, records)
-		x.out.relax()
-		n += records
+		c.InTurn(func() {
+			x.out.buf = p.AppendPiece(x.out.buf, text, records)
+			x.out.relax()
+			n += records
+		})
 		return nil
 	})
 	return n, true, err
