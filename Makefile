@@ -15,6 +15,7 @@ show: build ## build, then show the live table of this machine
 
 test: tools check ## all tests, against the real kernel when root
 	$(GO) test -timeout 20m ./...
+	$(GO) test -tags alone -run Resized ./snapshot
 
 check: ## formatting, vet, and the same for other processors
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }

@@ -4,17 +4,12 @@ package snapshot_test
 
 import (
 	"context"
-	"errors"
-	"os"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
-	"github.com/spoor-project/spoor/internal/nstest"
 )
 
 const (
@@ -138,49 +133,4 @@ func TestNothingLastingIsMissingAndNothingTorn(t *testing.T) {
 		t.Errorf("%d readings met %d passing flows: this tests nothing", readings, passed)
 	}
 	t.Logf("%d readings, %d passing flows", readings, passed)
-}
-
-const bucketsFile = "/proc/sys/net/netfilter/nf_conntrack_buckets"
-
-// TestTableIsResizedMeanwhile reads while the table gets another size again and again. All
-// namespaces share the table; its size is put back.
-func TestTableIsResizedMeanwhile(t *testing.T) {
-	ns, c := place(t)
-	ctx := limited(t)
-	old, err := os.ReadFile(bucketsFile)
-	if err != nil {
-		nstest.Unavailable(t, []string{"resize"}, err.Error())
-	}
-	resize := func(n int) error { return os.WriteFile(bucketsFile, []byte(strconv.Itoa(n)), 0) }
-	size, err := strconv.Atoi(strings.TrimSpace(string(old)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := resize(size); errors.Is(err, os.ErrPermission) {
-		nstest.Unavailable(t, []string{"resize"}, err.Error())
-	}
-	t.Cleanup(func() { resize(size) })
-	fill(t, c, 0, lasting)
-	tab := open(t, ns, 2)
-	busy, stop := context.WithTimeout(ctx, churning)
-	defer stop()
-	var wg sync.WaitGroup
-	resized := 0
-	wg.Go(func() {
-		for ; busy.Err() == nil; resized++ {
-			if err := resize([]int{8192, 65536, 12288, 131072}[resized%4]); err != nil {
-				t.Error(err)
-			}
-		}
-	})
-	readings := 0
-	for ; busy.Err() == nil && !t.Failed(); readings++ {
-		read(t, tab.Flows(ctx, nil))
-	}
-	stop()
-	wg.Wait()
-	if resized < 3 || readings < 3 {
-		t.Errorf("%d readings, %d sizes: this tests nothing", readings, resized)
-	}
-	t.Logf("%d readings, %d sizes", readings, resized)
 }
