@@ -31,19 +31,24 @@ func makeBurst(t *testing.T, s *sandbox, p *process) {
 	}
 }
 
-var lostEvents = regexp.MustCompile(`(?m)^WARNING: (\d+) events have been lost\.$`)
-
-func TestEventsLostInABurstAreCounted(t *testing.T) {
-	t.Parallel()
+// followBurst has a program meet a burst and, when it has recovered, one more entry.
+func followBurst(t *testing.T, argv ...string) result {
 	s := newSandbox(t, ours(t))
-	p := s.begin(job{argv: []string{"conntrack", "-E", "-e", "NEW"}})
+	p := s.begin(job{argv: argv})
 	p.follows()
 	makeBurst(t, s, p)
 	p.idles()
 	s.setup("conntrack", "-I", "-s", "1.1.1.1", "-d", "2.2.2.2", "-p", "udp", "--sport", "10", "--dport", "20", "-t", "500")
 	p.idles()
 	p.cmd.Process.Signal(syscall.SIGINT)
-	r := p.end()
+	return p.end()
+}
+
+var lostEvents = regexp.MustCompile(`(?m)^WARNING: (\d+) events have been lost\.$`)
+
+func TestEventsLostInABurstAreCounted(t *testing.T) {
+	t.Parallel()
+	r := followBurst(t, "conntrack", "-E", "-e", "NEW")
 
 	shown, lost := strings.Count(r.stdout, "\n"), 0
 	for _, m := range lostEvents.FindAllStringSubmatch(r.stderr, -1) {
@@ -66,15 +71,7 @@ func TestEventsLostInABurstAreCounted(t *testing.T) {
 
 func TestLossStandsInItsPlaceInJSON(t *testing.T) {
 	t.Parallel()
-	s := newSandbox(t, ours(t))
-	p := s.begin(job{argv: []string{"conntrack", "-E", "-o", "jsonl"}})
-	p.follows()
-	makeBurst(t, s, p)
-	p.idles()
-	s.setup("conntrack", "-I", "-s", "1.1.1.1", "-d", "2.2.2.2", "-p", "udp", "--sport", "10", "--dport", "20", "-t", "500")
-	p.idles()
-	p.cmd.Process.Signal(syscall.SIGINT)
-	r := p.end()
+	r := followBurst(t, "conntrack", "-E", "-o", "jsonl")
 
 	shown, lost, after := 0, 0, 0
 	for line := range strings.Lines(r.stdout) {

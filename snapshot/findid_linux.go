@@ -14,9 +14,6 @@ import (
 	"github.com/spoor-project/spoor/flow"
 )
 
-// HasID reports whether the flows that t yields have their identifiers.
-func (t *Table) HasID() bool { return t.id != nil }
-
 // errFound ends a sweep early.
 var errFound = errors.New("found")
 
@@ -42,8 +39,8 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 		id  uint32
 	}
 	var samples []sample
-	first := &Table{walk: t.walk, layout: t.layout, walkers: t.walkers[:1]} // in order, by one walker
-	err = first.sweep(ctx, request{}, func(w *walker, records []byte) error {
+	// One walker begins where a dump does.
+	err = read(ctx, t.walkers[:1], request{}, func(w *walker, records []byte) error {
 		var malformed error
 		for f, rec := range w.records(records, &malformed) {
 			if id, ok := byKey[f.Key()]; ok {
@@ -64,12 +61,12 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 	if len(samples) == 0 {
 		return errors.New("snapshot: none of the known flows is there any more")
 	}
-	text, err := t.read(code)
+	text, err := t.peekAt(code)
 	if err != nil {
 		return err
 	}
 	for _, at := range mentioned(code, text) {
-		b, err := t.read(at)
+		b, err := t.peekAt(at)
 		if err != nil {
 			continue
 		}
@@ -82,8 +79,8 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 	return errors.New("snapshot: the key of identifiers was not found")
 }
 
-// read returns 256 bytes of the kernel's memory.
-func (t *Table) read(address uint64) ([]byte, error) {
+// peekAt returns 256 bytes of the kernel's memory.
+func (t *Table) peekAt(address uint64) ([]byte, error) {
 	p := struct {
 		Address, Fault uint64
 		Data           [256]byte

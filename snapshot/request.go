@@ -32,12 +32,20 @@ const (
 	withReply      = 2
 )
 
-// What the program reports in Error.
-const (
-	errNoTable  = 1
-	errFault    = 2
-	errRestless = 3
-)
+// complaint says what the program reports in Error, enum error in bpf/snapshot.c.
+func (r *request) complaint() string {
+	switch r.Error {
+	case 0:
+		return "it has moved"
+	case 1:
+		return "the open file does not lead to it"
+	case 2:
+		return "memory that is none"
+	case 3:
+		return "chains that change all the time"
+	}
+	return "unknown error"
+}
 
 // selection is the part of flt that the program checks; it never leaves out what flt selects.
 func selection(flt *filter.Filter) (r request) {

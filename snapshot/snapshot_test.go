@@ -264,6 +264,15 @@ func TestManyFlowsOnce(t *testing.T) {
 		}
 		break
 	}
+	func() {
+		defer func() { recover() }()
+		for range tab.Flows(ctx, nil) {
+			panic("in the loop's body")
+		}
+	}()
+	if n := len(collect(t, tab.Flows(ctx, nil))); n != 50000 {
+		t.Errorf("%d flows after a panic", n)
+	}
 	stopped, cancel := context.WithCancel(ctx)
 	cancel()
 	for _, err := range tab.Flows(stopped, nil) {

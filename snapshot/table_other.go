@@ -22,9 +22,6 @@ func Open(*Options) (*Table, error) { return nil, errSystem }
 // Close does nothing.
 func (t *Table) Close() error { return nil }
 
-// HasID is false.
-func (t *Table) HasID() bool { return false }
-
 // LearnID fails.
 func (t *Table) LearnID(context.Context, []flow.Flow) error { return errSystem }
 

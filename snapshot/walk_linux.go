@@ -25,7 +25,7 @@ const parts = 512
 // is called by several goroutines at once. If visit returns an error, or ctx ends, no new chunk is begun and Chunks
 // returns that error once all visits have returned.
 func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chunk) error) error {
-	return t.sweep(ctx, selection(flt), func(w *walker, records []byte) error {
+	return read(ctx, t.walkers, selection(flt), func(w *walker, records []byte) error {
 		var malformed error
 		if err := visit(&Chunk{w.flows(flt, records, &malformed), w.inTurn}); err != nil {
 			return err
@@ -34,13 +34,13 @@ func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chun
 	})
 }
 
-// sweep walks the table with all walkers and hands what they copied to take, which is called
+// read has the walkers walk the table and hands what they copy to take, which is called
 // by all of them at once.
-func (t *Table) sweep(ctx context.Context, ask request, take func(*walker, []byte) error) error {
+func read(ctx context.Context, walkers []*walker, ask request, take func(*walker, []byte) error) error {
 	s := &sweep{ctx: ctx, take: take, ask: ask}
 	s.turned.L = &s.mu
 	var wg sync.WaitGroup
-	for _, w := range t.walkers {
+	for _, w := range walkers {
 		wg.Go(func() {
 			if err := w.run(s); err != nil {
 				s.fail(err)
@@ -57,10 +57,6 @@ var errLeft = errors.New("loop left")
 // netlink lists them, which has no meaning.
 func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Flow, error] {
 	return func(yield func(flow.Flow, error) bool) {
-		type turn struct {
-			flows iter.Seq[*flow.Flow]
-			done  chan error
-		}
 		turns := make(chan turn)
 		end := make(chan error, 1)
 		go func() {
@@ -74,27 +70,40 @@ func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Fl
 			})
 			close(turns)
 		}()
-		left := false
+		// However the loop is left, the walkers are sent home before Flows returns.
+		defer func() {
+			for turn := range turns {
+				turn.done <- errLeft
+			}
+		}()
 		for turn := range turns {
-			if left {
-				turn.done <- errLeft
-				continue
-			}
-			for f := range turn.flows {
-				if left = !yield(*f, nil); left {
-					break
-				}
-			}
-			if left {
-				turn.done <- errLeft
-			} else {
-				turn.done <- nil
+			if !turn.take(yield) {
+				return
 			}
 		}
-		if err := <-end; err != nil && !left {
+		if err := <-end; err != nil {
 			yield(flow.Flow{}, err)
 		}
 	}
+}
+
+// turn is a chunk on its way to the loop of Flows.
+type turn struct {
+	flows iter.Seq[*flow.Flow]
+	done  chan error // says that the chunk is not needed any more
+}
+
+// take yields the flows and reports whether more are wanted.
+func (t *turn) take(yield func(flow.Flow, error) bool) (more bool) {
+	err := errLeft
+	defer func() { t.done <- err }() // also when the loop's body panics
+	for f := range t.flows {
+		if !yield(*f, nil) {
+			return false
+		}
+	}
+	err = nil
+	return true
 }
 
 // sweep is one reading of the table, by all walkers.
@@ -207,7 +216,7 @@ func (w *walker) part(s *sweep, part uint32) error {
 		}
 		if got.Error != 0 || w.ask.Hash != hash || w.ask.Size != size || got.Hash != hash || got.Size != size {
 			if tries++; tries > triesPerPart {
-				return fmt.Errorf("snapshot: the table does not come to rest (error %d of the program)", got.Error)
+				return fmt.Errorf("snapshot: the table does not come to rest: %s", got.complaint())
 			}
 			w.again = true
 			bounds()
@@ -290,8 +299,11 @@ func (w *walker) locate() error {
 	if err := w.call(); err != nil {
 		return err
 	}
-	if w.ask.Error != 0 || w.ask.Size == 0 || w.ask.Size%parts != 0 {
-		return fmt.Errorf("snapshot: no table was found (error %d of the program, %d buckets)", w.ask.Error, w.ask.Size)
+	switch {
+	case w.ask.Error != 0:
+		return fmt.Errorf("snapshot: no table was found: %s", w.ask.complaint())
+	case w.ask.Size == 0 || w.ask.Size%parts != 0:
+		return fmt.Errorf("snapshot: a table of %d buckets", w.ask.Size)
 	}
 	return nil
 }
