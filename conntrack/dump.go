@@ -70,7 +70,8 @@ func (c *Client) DeleteEach(ctx context.Context, flows iter.Seq2[flow.Flow, erro
 	return c.eachInBatches(ctx, flows, func(b *Batch, f *flow.Flow) { b.Delete(f) }, nil)
 }
 
-// eachInBatches does something to every flow and yields those that were still there. done, if not nil, looks at the result first.
+// eachInBatches does something to every flow and yields those that were still there.
+// done, if not nil, looks at the result first.
 func (c *Client) eachInBatches(ctx context.Context, flows iter.Seq2[flow.Flow, error], do func(*Batch, *flow.Flow), done func(*flow.Flow, *Result)) iter.Seq2[flow.Flow, error] {
 	return func(yield func(flow.Flow, error) bool) {
 		w, err := c.NewWriter()

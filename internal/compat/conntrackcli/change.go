@@ -107,7 +107,8 @@ func (x *executor) delete(c *conntrack.Client) (int, error) {
 	}
 	if t != nil {
 		defer t.Close()
-		flows = t.Flows(ctx, x.selection())
+		all := contexts{client: c}
+		flows = all.filled(t.Flows(ctx, x.selection()))
 	}
 	if !x.given.has(optDryRun) {
 		flows = c.DeleteEach(ctx, flows)

@@ -2,6 +2,7 @@ package conntrackcli
 
 import (
 	"context"
+	"iter"
 	"sync"
 	"time"
 
@@ -33,9 +34,16 @@ func (x *executor) openSnapshot(c *conntrack.Client) (*snapshot.Table, error) {
 	if x.where != nil {
 		opts.NetNS = x.where.NetNS
 	}
+	var known []flow.Flow
+	if x.needsID() {
+		var err error
+		if known, err = someFlows(ctx, c); err != nil || len(known) == 0 {
+			return nil, nil // nothing to learn from
+		}
+	}
 	t, err := snapshot.Open(&opts)
-	if err == nil && x.needsID() {
-		if err = learnID(ctx, t, c); err != nil {
+	if err == nil && known != nil {
+		if err = t.LearnID(ctx, known); err != nil {
 			t.Close()
 		}
 	}
@@ -53,21 +61,18 @@ func (x *executor) needsID() bool {
 	return x.cmd == cmdDelete || x.given.has(optID) || x.show.id || x.show.xml || x.show.ours()
 }
 
-// learnID teaches t to tell identifiers, by some that netlink tells.
-func learnID(ctx context.Context, t *snapshot.Table, c *conntrack.Client) error {
-	var known []flow.Flow
+// someFlows returns the flows at the beginning of a dump.
+func someFlows(ctx context.Context, c *conntrack.Client) ([]flow.Flow, error) {
+	var some []flow.Flow
 	for f, err := range c.Flows(ctx, nil) {
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if known = append(known, f); len(known) == 8 {
+		if some = append(some, f); len(some) == 8 {
 			break
 		}
 	}
-	if len(known) == 0 {
-		return nil // an empty table
-	}
-	return t.LearnID(ctx, known)
+	return some, nil
 }
 
 // printSnapshot prints the flows that flt selects by way of a snapshot. done is false if
@@ -90,9 +95,7 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 		piece, records := p.Piece(), 0
 		text := (*buf)[:0]
 		for f := range c.Flows() {
-			if f.Has.Has(flow.HasSecMark) {
-				contexts.fill(f)
-			}
+			contexts.fill(f)
 			text = piece.AppendFlow(text, f, at)
 			records++
 		}
@@ -115,8 +118,22 @@ type contexts struct {
 	known  map[uint32]string // "": none
 }
 
-// fill replaces the mark of f by its context, as netlink would report f.
+// filled fills the flows that pass.
+func (s *contexts) filled(flows iter.Seq2[flow.Flow, error]) iter.Seq2[flow.Flow, error] {
+	return func(yield func(flow.Flow, error) bool) {
+		for f, err := range flows {
+			if s.fill(&f); !yield(f, err) {
+				return
+			}
+		}
+	}
+}
+
+// fill replaces the mark of f, if it has one, by its context, as netlink would report f.
 func (s *contexts) fill(f *flow.Flow) {
+	if !f.Has.Has(flow.HasSecMark) {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	text, ok := s.known[f.SecMark]
