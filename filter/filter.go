@@ -107,6 +107,13 @@ type NAT struct {
 	Port *uint16
 }
 
+// IsZero reports whether there is no condition at all, so that every flow is selected.
+func (flt *Filter) IsZero() bool {
+	return flt == nil || flt.Family == flow.AnyFamily && flt.Orig == (Side{}) && flt.Reply == (Side{}) &&
+		flt.Status == nil && flt.State == nil && flt.Mark == nil && flt.Zone == nil && flt.ID == nil &&
+		flt.Timeout == nil && flt.Labels == (flow.Labels{}) && len(flt.NAT) == 0
+}
+
 // Match reports whether f is selected.
 func (flt *Filter) Match(f *flow.Flow) bool {
 	if flt == nil {

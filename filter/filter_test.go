@@ -2,6 +2,7 @@ package filter_test
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -210,5 +211,28 @@ func BenchmarkMatch(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		flt.Match(&f)
+	}
+}
+
+func TestIsZeroLooksAtEveryField(t *testing.T) {
+	if flt := (*filter.Filter)(nil); !flt.IsZero() || !new(filter.Filter).IsZero() {
+		t.Error("no condition is one")
+	}
+	conditions := filter.Filter{
+		Family: flow.IPv4, Orig: filter.Side{Zone: new(uint16)}, Reply: filter.Side{Proto: new(flow.Proto)},
+		Status: &filter.Status{}, State: &filter.State{}, Mark: &filter.Mark{}, Zone: new(uint16), ID: new(uint32),
+		Timeout: new(time.Duration), Labels: flow.Labels{1}, NAT: make([]filter.NAT, 1),
+	}
+	all := reflect.ValueOf(conditions)
+	for i := range all.NumField() {
+		name := all.Type().Field(i).Name
+		if all.Field(i).IsZero() {
+			t.Errorf("%s: not covered by this test", name)
+		}
+		var one filter.Filter
+		reflect.ValueOf(&one).Elem().Field(i).Set(all.Field(i))
+		if one.IsZero() {
+			t.Errorf("%s: not seen", name)
+		}
 	}
 }

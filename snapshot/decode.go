@@ -39,6 +39,7 @@ type decoder struct {
 	jiffies uint32
 	names   map[[helperSize]byte]string
 	id      *idKey // nil: not known
+	err     error  // of the extensions of the record
 }
 
 // next splits the first record off b.
@@ -161,65 +162,54 @@ func (d *decoder) zone(c []byte, f *flow.Flow) {
 }
 
 // extension returns n bytes of the extension of that number; nil if the entry has none.
-func (d *decoder) extension(x []byte, number uint16, n int) ([]byte, error) {
+func (d *decoder) extension(x []byte, number uint16, n int) []byte {
 	at := int(d.ExtOffset) + int(number)
-	if number == absent {
-		return nil, nil
-	}
-	if at >= len(x) {
-		return nil, errExtends
+	if at >= len(x) || x[at] == 0 {
+		return nil // also where number is absent
 	}
 	off := int(x[at])
-	if off == 0 {
-		return nil, nil
-	}
 	if off+n > len(x) {
-		return nil, errExtends
+		d.err = errExtends
+		return nil
 	}
-	return x[off : off+n], nil
+	return x[off : off+n]
 }
 
 func (d *decoder) extensions(rec, x []byte, f *flow.Flow) error {
-	var first error
-	look := func(number uint16, n int, found func([]byte)) {
-		b, err := d.extension(x, number, n)
-		if err != nil && first == nil {
-			first = err
-		}
-		if b != nil {
-			found(b)
-		}
+	if int(d.ExtOffset) >= len(x) {
+		return errExtends
 	}
-	look(d.Acct, 32, func(b []byte) {
+	d.err = nil
+	if b := d.extension(x, d.Acct, 32); b != nil {
 		f.OrigCounters = flow.Counters{Packets: le.Uint64(b), Bytes: le.Uint64(b[8:])}
 		f.ReplyCounters = flow.Counters{Packets: le.Uint64(b[16:]), Bytes: le.Uint64(b[24:])}
 		f.Has |= flow.HasOrigCounters | flow.HasReplyCounters
-	})
-	look(d.Tstamp, 16, func(b []byte) {
+	}
+	if b := d.extension(x, d.Tstamp, 16); b != nil {
 		f.Start, f.Has = flow.Timestamp(le.Uint64(b)), f.Has|flow.HasStart
 		if stop := le.Uint64(b[8:]); stop != 0 {
 			f.Stop, f.Has = flow.Timestamp(stop), f.Has|flow.HasStop
 		}
-	})
-	look(d.Labels, 16, func(b []byte) {
+	}
+	if b := d.extension(x, d.Labels, 16); b != nil {
 		if f.Labels = flow.Labels(b); f.Labels != (flow.Labels{}) { // as netlink does
 			f.Has |= flow.HasLabels
 		}
-	})
-	look(d.Synproxy, 12, func(b []byte) {
+	}
+	if b := d.extension(x, d.Synproxy, 12); b != nil {
 		f.Synproxy = flow.Synproxy{ISN: le.Uint32(b), ITS: le.Uint32(b[4:]), TSOff: le.Uint32(b[8:])}
 		f.Has |= flow.HasSynproxy
-	})
+	}
 	if f.Status&flow.SeqAdjust != 0 {
-		look(d.SeqAdj, 24, func(b []byte) {
+		if b := d.extension(x, d.SeqAdj, 24); b != nil {
 			f.OrigSeqAdj, f.ReplySeqAdj = decodeSeqAdj(b), decodeSeqAdj(b[12:])
 			f.Has |= flow.HasOrigSeqAdj | flow.HasReplySeqAdj
-		})
+		}
 	}
 	if name := rec[recordHelper : recordHelper+helperSize]; name[0] != 0 {
 		f.Helper, f.Has = d.name([helperSize]byte(name)), f.Has|flow.HasHelper
 	}
-	return first
+	return d.err
 }
 
 func decodeSeqAdj(b []byte) flow.SeqAdj {

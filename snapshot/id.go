@@ -12,33 +12,27 @@ type idKey [2]uint64
 // of computes the identifier of a record.
 func (k *idKey) of(rec []byte, l *layout) uint32 {
 	c := rec[recordHeader:]
-	var h sipHash
-	h.start(k)
-	for tuple := c[l.Orig:][:tupleSize]; len(tuple) > 0; tuple = tuple[8:] {
-		h.add(le.Uint64(tuple))
-	}
-	tuple := h.end(tupleSize)
-
-	h.start(k)
-	h.add(le.Uint64(rec[recordCT:]))
-	h.add(le.Uint64(c[l.Master:]))
-	h.add(le.Uint64(c[l.Net:]))
-	h.add(tuple)
+	t := c[l.Orig:][:tupleSize]
+	tuple := k.hash().add(le.Uint64(t)).add(le.Uint64(t[8:])).add(le.Uint64(t[16:])).
+		add(le.Uint64(t[24:])).add(le.Uint64(t[32:])).end(tupleSize)
+	id := k.hash().add(le.Uint64(rec[recordCT:])).add(le.Uint64(c[l.Master:])).
+		add(le.Uint64(c[l.Net:])).add(tuple).end(4 * 8)
 	// The attribute holds the number in host byte order, and is read as big-endian.
-	return bits.ReverseBytes32(uint32(h.end(4 * 8)))
+	return bits.ReverseBytes32(uint32(id))
 }
 
-// sipHash is SipHash-2-4 over whole words (Aumasson and Bernstein, 2012).
+// sipHash is SipHash-2-4 over whole words (Aumasson and Bernstein, 2012). It is handed
+// on by value, so that it stays in registers.
 type sipHash struct{ v0, v1, v2, v3 uint64 }
 
-func (h *sipHash) start(k *idKey) {
-	h.v0 = k[0] ^ 0x736f6d6570736575
-	h.v1 = k[1] ^ 0x646f72616e646f6d
-	h.v2 = k[0] ^ 0x6c7967656e657261
-	h.v3 = k[1] ^ 0x7465646279746573
+func (k *idKey) hash() sipHash {
+	return sipHash{
+		k[0] ^ 0x736f6d6570736575, k[1] ^ 0x646f72616e646f6d,
+		k[0] ^ 0x6c7967656e657261, k[1] ^ 0x7465646279746573,
+	}
 }
 
-func (h *sipHash) round() {
+func (h sipHash) round() sipHash {
 	h.v0 += h.v1
 	h.v1 = bits.RotateLeft64(h.v1, 13) ^ h.v0
 	h.v0 = bits.RotateLeft64(h.v0, 32)
@@ -49,21 +43,20 @@ func (h *sipHash) round() {
 	h.v2 += h.v1
 	h.v1 = bits.RotateLeft64(h.v1, 17) ^ h.v2
 	h.v2 = bits.RotateLeft64(h.v2, 32)
+	return h
 }
 
-func (h *sipHash) add(word uint64) {
+func (h sipHash) add(word uint64) sipHash {
 	h.v3 ^= word
-	h.round()
-	h.round()
+	h = h.round().round()
 	h.v0 ^= word
+	return h
 }
 
 // end closes a message of n bytes, a multiple of eight.
-func (h *sipHash) end(n int) uint64 {
-	h.add(uint64(n) << 56)
+func (h sipHash) end(n int) uint64 {
+	h = h.add(uint64(n) << 56)
 	h.v2 ^= 0xff
-	for range 4 {
-		h.round()
-	}
+	h = h.round().round().round().round()
 	return h.v0 ^ h.v1 ^ h.v2 ^ h.v3
 }

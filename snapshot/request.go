@@ -25,11 +25,18 @@ type request struct {
 	Size, Length            uint32
 	Jiffies, Now            uint64
 	Error, Retried          uint32
+	Node                    uint64
+	Begun, Tries            uint32
 }
 
+// Bits of request.Flags.
 const (
-	withExtensions = 1
-	withReply      = 2
+	withExtensions = 1 << iota
+	withOrig
+	withReply
+	withSNAT
+	withDNAT
+	withNAT
 )
 
 // complaint says what the program reports in Error, enum error in bpf/snapshot.c.
@@ -58,9 +65,6 @@ func selection(flt *filter.Filter) (r request) {
 	}
 	r.Orig.side(&flt.Orig)
 	r.Reply.side(&flt.Reply)
-	if r.Reply.Mask != ([tupleSize]byte{}) {
-		r.Flags |= withReply
-	}
 	if s := flt.Status; s != nil {
 		r.Status, r.StatusMask = uint32(s.Value), uint32(s.Mask)
 	}
@@ -77,7 +81,30 @@ func selection(flt *filter.Filter) (r request) {
 			r.State, r.StateMask = uint16(s.N), 0xff
 		}
 	}
+	for i := range flt.NAT {
+		r.nat(&flt.NAT[i])
+	}
+	if r.Orig.Mask != ([tupleSize]byte{}) {
+		r.Flags |= withOrig
+	}
+	if r.Reply.Mask != ([tupleSize]byte{}) {
+		r.Flags |= withReply
+	}
 	return r
+}
+
+// nat asks for a translation. Into what shows in the reply tuple.
+func (r *request) nat(n *filter.NAT) {
+	switch {
+	case n.Src && n.Dst:
+		r.Flags |= withNAT
+	case n.Src:
+		r.Flags |= withSNAT
+		r.Reply.side(&filter.Side{Dst: filter.Addrs{Addr: n.Addr}, DstPort: n.Port})
+	case n.Dst:
+		r.Flags |= withDNAT
+		r.Reply.side(&filter.Side{Src: filter.Addrs{Addr: n.Addr}, SrcPort: n.Port})
+	}
 }
 
 func (m *match) set(at int, value, mask byte) {

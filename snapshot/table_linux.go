@@ -91,14 +91,15 @@ func (t *Table) load(buffers int) error {
 		return unavailable("read the program", err)
 	}
 	spec.Maps["buffers"].MaxEntries = uint32(buffers)
-	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}}
-	opts.Programs.KernelTypes, err = btf.LoadKernelSpec()
-	if err != nil {
+	// To read the kernel's types takes longer than everything else here; once is enough.
+	types := btf.NewCache()
+	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}, Cache: types}
+	if _, err := types.Kernel(); err != nil {
 		return unavailable("read the kernel's types", err)
 	}
 	// Where connection tracking is a module, its types are the module's.
-	if types, err := btf.LoadKernelModuleSpec("nf_conntrack"); err == nil {
-		opts.Programs.ExtraRelocationTargets = append(opts.Programs.ExtraRelocationTargets, types)
+	if module, err := types.Module("nf_conntrack"); err == nil {
+		opts.Programs.ExtraRelocationTargets = append(opts.Programs.ExtraRelocationTargets, module)
 	}
 	var loaded struct {
 		Walk    *ebpf.Program `ebpf:"walk"`

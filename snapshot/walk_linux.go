@@ -235,9 +235,12 @@ func (w *walker) part(s *sweep, part uint32) error {
 
 // flows decodes those of the records that flt selects.
 func (w *walker) flows(flt *filter.Filter, records []byte, malformed *error) iter.Seq[*flow.Flow] {
+	if flt.IsZero() {
+		flt = nil
+	}
 	return func(yield func(*flow.Flow) bool) {
 		for f := range w.records(records, malformed) {
-			if flt.Match(f) && !yield(f) {
+			if (flt == nil || flt.Match(f)) && !yield(f) {
 				return
 			}
 		}

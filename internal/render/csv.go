@@ -149,7 +149,7 @@ func appendCSVDirection(b []byte, d *direction) []byte {
 		b = append(b, ",,"...)
 	}
 	if d.vtag != nil {
-		b = strconv.AppendUint(b, uint64(*d.vtag), 10)
+		b = appendDecimal(b, uint64(*d.vtag))
 	}
 	b = append(b, ',')
 	if d.seqAdj == nil {
@@ -256,7 +256,7 @@ func appendCSVTuple(b []byte, t *flow.Tuple) []byte {
 // appendCell appends a number if there is one, and a comma in any case.
 func appendCell(b []byte, has bool, n uint64) []byte {
 	if has {
-		b = strconv.AppendUint(b, n, 10)
+		b = appendDecimal(b, n)
 	}
 	return append(b, ',')
 }

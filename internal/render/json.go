@@ -257,7 +257,7 @@ func appendKey(b []byte, key string) []byte {
 }
 
 func appendJSONUint(b []byte, key string, n uint64) []byte {
-	return strconv.AppendUint(appendKey(b, key), n, 10)
+	return appendDecimal(appendKey(b, key), n)
 }
 
 // appendJSONString appends s as a string. Helpers, contexts and programs are named

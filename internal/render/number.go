@@ -10,8 +10,43 @@ import (
 
 // appendUint appends name, which includes whatever separates it, and a number.
 func appendUint(b []byte, name string, n uint64) []byte {
-	return strconv.AppendUint(append(b, name...), n, 10)
+	return appendDecimal(append(b, name...), n)
 }
+
+// appendDecimal appends a number. Most have few digits, which strconv takes a longer way to.
+func appendDecimal(b []byte, n uint64) []byte {
+	switch {
+	case n < 10:
+		return append(b, digits[2*n+1])
+	case n < 100:
+		return append(b, digits[2*n], digits[2*n+1])
+	case n < 1000:
+		h, l := n/100, n%100*2
+		return append(b, digits[2*h+1], digits[l], digits[l+1])
+	case n < 10_000:
+		h, l := n/100*2, n%100*2
+		return append(b, digits[h], digits[h+1], digits[l], digits[l+1])
+	case n < 100_000:
+		x, h, l := n/10_000, n/100%100*2, n%100*2
+		return append(b, digits[2*x+1], digits[h], digits[h+1], digits[l], digits[l+1])
+	case n < 1_000_000:
+		x, h, l := n/10_000*2, n/100%100*2, n%100*2
+		return append(b, digits[x], digits[x+1], digits[h], digits[h+1], digits[l], digits[l+1])
+	}
+	return strconv.AppendUint(b, n, 10)
+}
+
+// digits has the numbers from 00 to 99.
+const digits = "00010203040506070809" +
+	"10111213141516171819" +
+	"20212223242526272829" +
+	"30313233343536373839" +
+	"40414243444546474849" +
+	"50515253545556575859" +
+	"60616263646566676869" +
+	"70717273747576777879" +
+	"80818283848586878889" +
+	"90919293949596979899"
 
 // appendPadded appends n in at least width digits, filled with zeros.
 func appendPadded(b []byte, n uint64, width int) []byte {
@@ -20,7 +55,7 @@ func appendPadded(b []byte, n uint64, width int) []byte {
 			b = append(b, '0')
 		}
 	}
-	return strconv.AppendUint(b, n, 10)
+	return appendDecimal(b, n)
 }
 
 // appendAddr appends an address the way glibc's inet_ntop does, which differs from
@@ -49,21 +84,28 @@ func appendPlainAddr(b []byte, a netip.Addr) []byte {
 	return appendIPv6(b, a.As16())
 }
 
-func appendIPv4(b []byte, a [4]byte) []byte {
-	b = appendOctet(b, a[0])
-	b = appendOctet(append(b, '.'), a[1])
-	b = appendOctet(append(b, '.'), a[2])
-	return appendOctet(append(b, '.'), a[3])
-}
-
-func appendOctet(b []byte, n byte) []byte {
-	switch {
-	case n >= 100:
-		return append(b, '0'+n/100, '0'+n/10%10, '0'+n%10)
-	case n >= 10:
-		return append(b, '0'+n/10, '0'+n%10)
+// octets has "0." to "255.", filled up to four bytes, and how many of them count.
+var octets = func() (t [256]struct {
+	text [4]byte
+	n    uint8
+}) {
+	for i := range t {
+		t[i].n = uint8(copy(t[i].text[:], strconv.Itoa(i)+"."))
 	}
-	return append(b, '0'+n)
+	return t
+}()
+
+func appendIPv4(b []byte, a [4]byte) []byte {
+	n := len(b)
+	b = append(b, "255.255.255.255."...)
+	room := (*[16]byte)(b[n:])
+	at := 0
+	for _, v := range a {
+		o := &octets[v]
+		*(*[4]byte)(room[at&15:]) = o.text
+		at += int(o.n)
+	}
+	return b[:n+at-1]
 }
 
 // appendIPv6 puts "::" for the first of the longest runs of two or more zero groups.

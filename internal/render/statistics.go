@@ -39,7 +39,7 @@ func (p *Printer) AppendStats(b []byte, s *CPUStats) []byte {
 		b = strconv.AppendInt(append(b, `{"cpu":`...), int64(s.CPU), 10)
 		for i, n := range values {
 			b = append(appendJSONString(append(b, ','), s.Names[i]), ':')
-			b = strconv.AppendUint(b, n, 10)
+			b = appendDecimal(b, n)
 		}
 		b = append(b, '}')
 	case CSV:
@@ -47,7 +47,7 @@ func (p *Printer) AppendStats(b []byte, s *CPUStats) []byte {
 		for _, name := range p.names {
 			b = append(b, ',')
 			if i := slices.Index(s.Names, name); i >= 0 && i < len(values) {
-				b = strconv.AppendUint(b, values[i], 10)
+				b = appendDecimal(b, values[i])
 			}
 		}
 	default:

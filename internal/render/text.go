@@ -16,7 +16,7 @@ func appendTextFlow(b []byte, s *Style, f *flow.Flow, now time.Time) []byte {
 	}
 	b = appendProtocol(b, protoName(proto), uint64(proto))
 	if f.Has.Has(flow.HasTimeout) {
-		b = append(strconv.AppendUint(b, seconds(f.Timeout), 10), ' ')
+		b = append(appendDecimal(b, seconds(f.Timeout)), ' ')
 	}
 	if f.Has.Has(flow.HasState) {
 		if name := stateName(proto, f.State); name != "" {
@@ -114,7 +114,7 @@ func appendTextExpect(b []byte, s *Style, x *flow.Expect, typ flow.EventType, no
 	}
 	b = appendEventType(b, typ)
 	if x.Has.Has(flow.ExpectHasTimeout) {
-		b = append(strconv.AppendUint(b, seconds(x.Timeout), 10), ' ')
+		b = append(appendDecimal(b, seconds(x.Timeout)), ' ')
 	}
 	b = append(appendUint(b, "proto=", uint64(x.Tuple.Proto)), ' ')
 	b = appendTextTuple(b, &x.Tuple, "src=", "dst=")
@@ -154,7 +154,7 @@ var expectFlagNames = [...]string{"PERMANENT", "INACTIVE", "USERSPACE"}
 func appendProtocol(b []byte, name string, number uint64) []byte {
 	b = append(b, name...)
 	b = append(b, "         "[min(len(name), 8):]...) // 8 columns and a blank
-	return append(strconv.AppendUint(b, number, 10), ' ')
+	return append(appendDecimal(b, number), ' ')
 }
 
 // appendTextTuple appends the addresses of t, under the given names, and what tells

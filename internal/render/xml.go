@@ -221,7 +221,7 @@ func appendXMLWhen(b []byte, now time.Time) []byte {
 }
 
 func appendXMLUint(b []byte, open string, n uint64, closing string) []byte {
-	return append(strconv.AppendUint(append(b, open...), n, 10), closing...)
+	return append(appendDecimal(append(b, open...), n), closing...)
 }
 
 func appendXMLString(b []byte, open, s, closing string) []byte {

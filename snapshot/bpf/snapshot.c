@@ -10,12 +10,15 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/* A chain must fit in the buffer; but what is usually used of it shall fit in a processor's
+ * own cache, from where user space then reads it. */
 #define BUFFER_SIZE (4 << 20)
-#define ENOUGH (BUFFER_SIZE - (256 << 10)) /* no new bucket is begun */
+#define ENOUGH (512 << 10) /* no new bucket is begun */
 #define MAX_CONN 320  /* bytes copied of struct nf_conn */
 #define MAX_EXT 256   /* bytes copied of its extensions; their length is one byte */
 #define TUPLE 40      /* bytes of struct nf_conntrack_tuple; layout() reports the real size */
 #define TUPLE_WORDS (TUPLE / 8)
+#define TUPLE_DST 20 /* where its second half begins */
 #define NODE 16 /* bytes of struct hlist_nulls_node, which the tuple follows */
 #define TUPLE_HASH (NODE + TUPLE)
 
@@ -69,15 +72,33 @@ struct request {
 	u64 now; /* monotonic clock, ns */
 	u32 error;
 	u32 retried;
+
+	/* Where the walk stands. It is kept here because the verifier does not look at what is in the
+	 * request: of variables on the stack it would follow every value. */
+	u64 node;  /* 0: at the head of a bucket */
+	u32 begun; /* length when the bucket was begun */
+	u32 tries;
 };
 
-enum { WITH_EXT = 1, WITH_REPLY = 2 };
+/* Bits of flags: what is copied beside the entry, and what it is selected by. */
+enum {
+	WITH_EXT = 1 << 0,
+	WITH_ORIG = 1 << 1,
+	WITH_REPLY = 1 << 2,
+	WITH_SNAT = 1 << 3, /* the source is translated */
+	WITH_DNAT = 1 << 4,
+	WITH_NAT = 1 << 5, /* one of both is */
+	WITH_TUPLES = WITH_ORIG | WITH_REPLY,
+	WITH_ANY_NAT = WITH_SNAT | WITH_DNAT | WITH_NAT,
+};
 
 /* error */
 enum { NO_TABLE = 1, FAULT = 2, RESTLESS = 3 };
 
 /* Status bits: IPS_EXPECTED, IPS_CONFIRMED, IPS_DYING. */
 #define EXPECTED (1 << 0)
+#define SNAT_DONE_BIT 7
+#define DNAT_DONE_BIT 8
 #define ALIVE (1 << 3)
 #define ALIVE_MASK (1 << 3 | 1 << 9)
 
@@ -86,10 +107,6 @@ enum { NO_TABLE = 1, FAULT = 2, RESTLESS = 3 };
 #define DEPTH 4
 
 struct walk {
-	u64 node; /* 0: at the head of a bucket */
-	u32 length;
-	u32 begun; /* length when the bucket was begun */
-	u32 tries;
 	struct request *r;
 	u8 *out;
 };
@@ -120,6 +137,14 @@ static always_inline int locate(struct request *r)
 	return hash ? 0 : -1;
 }
 
+/* dir is the direction of a node, read with the aligned word it lies in: that crosses no cache line. */
+static always_inline u64 dir(u64 node)
+{
+	const u64 at = offset_of(struct nf_conntrack_tuple, dst.dir);
+
+	return word(node + NODE + (at & ~7ULL)) >> 8 * (at & 7) & 0xff;
+}
+
 /* differs compares the tuple of a node. */
 static always_inline int differs(u64 node, const struct match *m)
 {
@@ -129,6 +154,27 @@ static always_inline int differs(u64 node, const struct match *m)
 	for (int i = 0; i < TUPLE_WORDS; i++)
 		d |= (word(node + NODE + 8 * i) ^ m->value[i]) & m->mask[i];
 	return d != 0;
+}
+
+/* unlike tells whether the ends of two tuples differ: 16 bytes of address, 2 of port. */
+static always_inline u64 unlike(const u8 *a, const u8 *b)
+{
+	u32 d = *(u16 *)(a + 16) ^ *(u16 *)(b + 16);
+
+#pragma unroll
+	for (int i = 0; i < 16; i += 4)
+		d |= *(u32 *)(a + i) ^ *(u32 *)(b + i);
+	return d != 0;
+}
+
+/* untranslated is 0 if what the NAT hooks have made of the entry is what flags ask for. */
+static always_inline u64 untranslated(const u8 *orig, const u8 *reply, u64 status, u32 flags)
+{
+	u64 snat = unlike(orig, reply + TUPLE_DST) & status >> SNAT_DONE_BIT;
+	u64 dnat = unlike(orig + TUPLE_DST, reply) & status >> DNAT_DONE_BIT;
+	u64 is = snat * WITH_SNAT | dnat * WITH_DNAT | (snat | dnat) * WITH_NAT;
+
+	return flags & WITH_ANY_NAT & ~is;
 }
 
 /*
@@ -141,7 +187,7 @@ static always_inline void copy(struct walk *w, u64 node)
 {
 	struct request *r = w->r;
 	u64 ct = node - offset_of(struct nf_conn, tuplehash);
-	u32 at = w->length, conn = size_of_type(struct nf_conn);
+	u32 at = r->length, conn = size_of_type(struct nf_conn);
 	u64 status, ext, net, master;
 	u32 timeout;
 
@@ -167,6 +213,9 @@ static always_inline void copy(struct walk *w, u64 node)
 	if (has_field(struct nf_conn, zone))
 		no |= (*(u16 *)(c + offset_of(struct nf_conn, zone.id)) & r->zone_mask) ^ r->zone;
 	no |= (*(c + offset_of(struct nf_conn, proto.tcp.state)) & r->state_mask) ^ r->state;
+	if (r->flags & WITH_ANY_NAT)
+		no |= untranslated(c + offset_of(struct nf_conn, tuplehash[0].tuple),
+				   c + offset_of(struct nf_conn, tuplehash[1].tuple), status, r->flags);
 	if (no)
 		return;
 
@@ -216,19 +265,26 @@ static always_inline void copy(struct walk *w, u64 node)
 	if (no)
 		return;
 
-	w->length = at + length;
+	r->length = at + length;
 }
 
+/* either is a where mask is all ones and b where it is 0. No branches: the verifier would follow
+ * every combination, and the processor guess wrong. */
+#define either(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
+
+/* What is x? The compiler shall not turn what is made of it into branches, nor leave out the reading. */
+#define opaque(x) asm volatile("" : "+r"(x) : : "memory")
+
 /*
- * prefetch walks the chains of the next few buckets side by side, without looking at what is there.
- * Nearly every node is a miss in all caches; a processor waits for several at once if
- * none depends on another. Two lines of each entry are asked for. The function is global,
- * so that the verifier looks at it once.
+ * prefetch walks the chains of the next few buckets side by side, and reads from every cache line that
+ * will be needed. Nearly every one is a miss in all caches; a processor waits for several at
+ * once if none depends on another. Where there is nothing to be read, the head of the
+ * chain is. The function is global, so that the verifier looks at it once.
  */
-__attribute__((noinline)) int prefetch(u64 heads)
+__attribute__((noinline)) int prefetch(u64 heads, u64 whole)
 {
+	const u64 orig = offset_of(struct nf_conn, tuplehash);
 	u64 node[LANES];
-	u64 sum = 0;
 
 #pragma unroll
 	for (int i = 0; i < LANES; i++)
@@ -237,42 +293,59 @@ __attribute__((noinline)) int prefetch(u64 heads)
 	for (int depth = 0; depth < DEPTH; depth++) {
 #pragma unroll
 		for (int i = 0; i < LANES; i++) {
-			/* No branches, of which the verifier would follow every
-			 * combination: where a chain has ended, the head is read. */
 			u64 ended = -(node[i] & 1);
-			asm volatile("" : "+r"(ended)); /* it shall not become one */
-			u64 from = (node[i] & ~ended) | (heads & ended);
+			opaque(ended);
+			u64 from = either(ended, heads, node[i]);
 
-			sum += word(from + 128);
-			node[i] = word(from) | (ended & 1);
+			node[i] = either(ended, node[i], word(from));
+			/* Entries begin with a cache line, so the address tells the direction. If they
+			 * did not, this would be slow and not wrong. */
+			s64 place = ((from ^ orig) & 63);
+			opaque(place);
+			u64 here = (u64)((place - 1) >> 63) & whole & ~ended; /* place == 0 */
+			opaque(here);
+			u64 ct = either(here, from - orig, heads);
+			u64 line = word(ct + (here & 64));
+			opaque(line);
+			line = word(ct + (here & 192));
+			opaque(line);
+			u64 ext = word(ct + (here & offset_of(struct nf_conn, ext))) & here;
+			opaque(ext);
+			s64 none = (ext >> 1) - 1;
+			opaque(none);
+			line = word(ext | ((none >> 63) & heads));
+			opaque(line);
 		}
 	}
-	return sum; /* so that the compiler does not leave the reads out */
+	return 0;
 }
 
 /* step looks at the head of a bucket or at one node of its chain. */
 static long step(u32 i, struct walk *w)
 {
 	struct request *r = w->r;
-	u64 node = w->node;
+	u64 node = r->node;
 
 	if (!node) {
-		if (r->bucket >= r->end || w->length > ENOUGH)
+		if (r->bucket >= r->end || r->length > ENOUGH)
 			return 1;
 		u64 head = r->hash + 8 * (u64)r->bucket;
 		if (r->bucket % LANES == 0)
-			prefetch(head);
+			prefetch(head, r->flags & WITH_TUPLES ? 0 : ~0ULL);
 		node = word(head);
-		w->begun = w->length;
+		r->begun = r->length;
 	} else {
-		if (w->length > BUFFER_SIZE - sizeof(struct record) - MAX_CONN - MAX_EXT) {
+		if (r->length > BUFFER_SIZE - sizeof(struct record) - MAX_CONN - MAX_EXT) {
 			/* This chain does not fit: no real one is so long. */
 			r->error = RESTLESS;
 			return 1;
 		}
-		u64 dir = word(node + NODE + offset_of(struct nf_conntrack_tuple, dst.dir)) & 0xff;
-		if (!dir && !differs(node, &r->orig) &&
-		    (!(r->flags & WITH_REPLY) || !differs(node + TUPLE_HASH, &r->reply)))
+		u64 no = dir(node);
+		if (r->flags & WITH_ORIG)
+			no |= differs(node, &r->orig);
+		if (r->flags & WITH_REPLY)
+			no |= differs(node + TUPLE_HASH, &r->reply);
+		if (!no)
 			copy(w, node);
 		node = word(node);
 	}
@@ -282,20 +355,20 @@ static long step(u32 i, struct walk *w)
 		return 1;
 	}
 	if (!(node & 1)) {
-		w->node = node;
+		r->node = node;
 		return 0;
 	}
 	/* The end of a chain tells which one it is: an entry that was recycled while we
 	 * stood on it has led us into another. */
-	w->node = 0;
+	r->node = 0;
 	if (node >> 1 == r->bucket) {
 		r->bucket++;
-		w->tries = 0;
+		r->tries = 0;
 		return 0;
 	}
-	w->length = w->begun;
+	r->length = r->begun;
 	r->retried++;
-	if (++w->tries > 100) {
+	if (++r->tries > 100) {
 		r->error = RESTLESS;
 		return 1;
 	}
@@ -310,6 +383,8 @@ int walk(struct request *r)
 
 	r->error = 0;
 	r->length = 0;
+	r->node = 0;
+	r->tries = 0;
 	w.out = bpf_map_lookup_elem(&buffers, &key);
 	if (!w.out)
 		return 0;
@@ -324,7 +399,8 @@ int walk(struct request *r)
 	bpf_rcu_read_lock();
 	bpf_loop(1 << 23, step, &w, 0);
 	bpf_rcu_read_unlock();
-	r->length = w.node ? w.begun : w.length;
+	if (r->node) /* in the middle of a chain */
+		r->length = r->begun;
 	return 0;
 }
 
