@@ -28,6 +28,7 @@ var floors = map[string]int{
 	"internal/compat/getopt":       0,
 	"filter":                       1,
 	"internal/render":              1,
+	"internal/tally":               1,
 	"conntrack":                    2,
 	"snapshot":                     2,
 	"internal/compat/conntrackcli": 6,
