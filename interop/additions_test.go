@@ -182,3 +182,28 @@ func TestSnapshotPrintsTheSame(t *testing.T) {
 		})
 	}
 }
+
+// TestVerboseTellsHowTheTableIsRead is about the line on stderr; what is printed stays as it is.
+func TestVerboseTellsHowTheTableIsRead(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t, ours(t))
+	scenes["rich"](t, s)
+	for _, c := range []struct{ snapshot, line, want string }{
+		{"", "-L", "over netlink: of "},
+		{"off", "-L", "over netlink: SPOOR_SNAPSHOT=off"},
+		{"on", "-L", "by a snapshot, by "},
+		{"on", "-L -z", "over netlink: a snapshot changes no counters"},
+		{"on", "-L dying", "over netlink: a snapshot does not see that table"},
+		{"on", "-D -p tcp --dry-run", "by a snapshot, by "},
+		{"on", "-D -s 9.9.9.9", "by a snapshot, by "},
+	} {
+		argv := append([]string{"env", "SPOOR_SNAPSHOT=" + c.snapshot, "conntrack"}, strings.Fields(c.line)...)
+		plain, verbose := s.run(job{argv: argv}), s.run(job{argv: append(argv, "--verbose")})
+		note, rest, _ := strings.Cut(verbose.stderr, "\n")
+		if !strings.HasPrefix(note, "conntrack: the table is read "+c.want) {
+			t.Errorf("%q: %q, want %q", c.line, note, c.want)
+		}
+		verbose.stderr = rest
+		compare(t, argv, plain, verbose, timeRules, stampRules)
+	}
+}

@@ -126,6 +126,9 @@ func (t *Table) load(buffers int) error {
 	return nil
 }
 
+// Workers is how many processors walk at once.
+func (t *Table) Workers() int { return len(t.walkers) }
+
 // Close releases what the table holds. No stream may be in use.
 func (t *Table) Close() error {
 	var errs []error

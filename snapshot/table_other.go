@@ -19,6 +19,9 @@ var errSystem = unavailable("operating system", errors.New("not Linux"))
 // Open fails with [ErrUnavailable]: this is not Linux.
 func Open(*Options) (*Table, error) { return nil, errSystem }
 
+// Workers is 0.
+func (t *Table) Workers() int { return 0 }
+
 // Close does nothing.
 func (t *Table) Close() error { return nil }
 

@@ -224,11 +224,11 @@ _conntrack()
 		;;
 	esac
 	case $command/$table in
-	dump/conntrack | dump/dying | dump/unconfirmed) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -u --status -z --zero --mask-src --mask-dst -m --mark -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -j --any-nat -w --zone -l --label --orig-zone --reply-zone --labelmap --netns' law=select ;;
+	dump/conntrack | dump/dying | dump/unconfirmed) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -u --status -z --zero --mask-src --mask-dst -m --mark -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -j --any-nat -w --zone -l --label --orig-zone --reply-zone --labelmap --netns --verbose' law=select ;;
 	dump/expect) options='-f --family -o --output --netns' law=none ;;
 	create/conntrack | add/conntrack) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -m --mark -n --src-nat -g --dst-nat -w --zone --label-add --orig-zone --reply-zone --netns' law=create ;;
 	create/expect) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status --tuple-src --tuple-dst --mask-src --mask-dst --netns' law=announce ;;
-	delete/conntrack) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status --mask-src --mask-dst -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -w --zone -l --label --orig-zone --reply-zone --labelmap --netns --dry-run' law=select ;;
+	delete/conntrack) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status --mask-src --mask-dst -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -w --zone -l --label --orig-zone --reply-zone --labelmap --netns --dry-run --verbose' law=select ;;
 	delete/expect | get/expect) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum --netns' law=lookup ;;
 	update/conntrack) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status --mask-src --mask-dst -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -l --label --label-add --label-del --labelmap --netns --dry-run' law=update ;;
 	get/conntrack) options='-s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -i --id -o --output -l --label --netns' law=get ;;
@@ -238,7 +238,7 @@ _conntrack()
 	event/expect) options='-o --output --netns --exit-on-loss' law=none ;;
 	counter/conntrack | counter/expect | stats/conntrack | stats/expect) options='-o --output --netns' law=none ;;
 	help/conntrack | help/expect) options='-p --protonum --netns' law=none ;;
-	/*) options='-L --dump -I --create -D --delete -U --update -G --get -F --flush -E --event -C --counter -S --stats -A --add -V --version -h --help -R --load-file -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone --labelmap --netns --dry-run --with-table --exit-on-loss' ;;
+	/*) options='-L --dump -I --create -D --delete -U --update -G --get -F --flush -E --event -C --counter -S --stats -A --add -V --version -h --help -R --load-file -s --src --orig-src -d --dst --orig-dst -r --reply-src -q --reply-dst -p --protonum -t --timeout -u --status -z --zero -e --event-mask --tuple-src --tuple-dst --mask-src --mask-dst -m --mark -i --id -f --family -n --src-nat -g --dst-nat -o --output -c --secmark -b --buffer-size -j --any-nat -w --zone -l --label --label-add --label-del --orig-zone --reply-zone --labelmap --netns --dry-run --with-table --exit-on-loss --verbose' ;;
 	esac
 	case $proto/$law in
 	tcp/) options+=' --sport --orig-port-src --dport --orig-port-dst --reply-port-src --reply-port-dst --mask-port-src --mask-port-dst --tuple-port-src --tuple-port-dst --state' ;;

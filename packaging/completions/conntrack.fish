@@ -161,6 +161,7 @@ complete -c conntrack -n '__conntrack_with none dump/conntrack dump/expect dump/
 complete -c conntrack -n '__conntrack_with none delete/conntrack update/conntrack' -l dry-run -d 'show the entries that would be hit and leave them alone'
 complete -c conntrack -n '__conntrack_with none event/conntrack' -l with-table -d 'show the table as it is, then the events since'
 complete -c conntrack -n '__conntrack_with none event/conntrack event/expect' -l exit-on-loss -d 'stop with an error when events were lost, instead of going on'
+complete -c conntrack -n '__conntrack_with none dump/conntrack dump/dying dump/unconfirmed delete/conntrack' -l verbose -d 'with -L and -D'
 
 complete -c conntrack -n '__conntrack_after --label-del' -a '(__conntrack_labels)'
 

@@ -69,7 +69,7 @@ var (
 	zones    = options(optZone, optOrigZone, optReplyZone)
 	pair     = options(optSrc, optDst, optReplySrc, optReplyDst)
 	netns    = options(optNetNS)
-	listing  = rules{may: selectors | zones | netns | options(optStatus, optZero, optSecMark, optAnyNAT), proto: extSelect}
+	listing  = rules{may: selectors | zones | netns | options(optStatus, optZero, optSecMark, optAnyNAT, optVerbose), proto: extSelect}
 	creation = rules{must: options(optProto, optTimeout), pair: true, proto: extCreate,
 		may: pair | zones | netns | options(optStatus, optMark, optSrcNAT, optDstNAT, optLabelAdd)}
 	onlyTable    = rules{may: netns}
@@ -92,7 +92,7 @@ var commandTable = [...]command{
 		}},
 	{id: cmdDelete, letter: 'D', name: "delete", arg: getopt.Optional, help: "delete the entries that match",
 		rules: map[tableID]rules{
-			tableConntrack: {may: selectors | zones | netns | options(optTimeout, optStatus, optID, optDryRun), proto: extSelect},
+			tableConntrack: {may: selectors | zones | netns | options(optTimeout, optStatus, optID, optDryRun, optVerbose), proto: extSelect},
 			tableExpect:    expectLookup,
 		}},
 	{id: cmdUpdate, letter: 'U', name: "update", arg: getopt.Optional, help: "change the entries that match",

@@ -201,7 +201,12 @@ func (x *executor) list(c *conntrack.Client) (int, error) {
 		}
 	})
 	n, done, err := 0, false, error(nil)
-	if x.table == tableConntrack && !zero {
+	switch {
+	case x.table != tableConntrack:
+		x.overNetlink("a snapshot does not see that table")
+	case zero:
+		x.overNetlink("a snapshot changes no counters")
+	default:
 		n, done, err = x.printSnapshot(c, p, flt)
 	}
 	if !done && err == nil {

@@ -196,6 +196,7 @@ an event.
 Entries of the list have no event type.`,
 	optExitOnLoss: `The exit status is 1 then.
 For programs that start over with a new listing.`,
+	optVerbose: `A line on the standard error says whether the table is read by a snapshot or over netlink, see {SPOOR_SNAPSHOT} below.`,
 }
 
 // manExtensions explain the options of protocols.
@@ -397,7 +398,7 @@ Run it again.`},
 	}},
 	{title: "COMPATIBILITY", text: `
 The command line, the output and the messages are those of conntrack-tools 1.4.9, down to its misspellings, and hold still.
-These are additions: {--netns}, {--dry-run}, {--with-table} and {--exit-on-loss}, which cannot be shortened; the
+These are additions: {--netns}, {--dry-run}, {--with-table}, {--exit-on-loss} and {--verbose}, which cannot be shortened; the
 formats {json}, {jsonl} and {csv}; {-o} with {-C} and {-S}, for these formats only.
 
 Where the original loses data, crashes, or hits more than it was told to, this program does not:

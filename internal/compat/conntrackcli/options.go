@@ -45,6 +45,7 @@ const (
 	optDryRun
 	optWithTable
 	optExitOnLoss
+	optVerbose
 	optNATRange // ignored, and legal everywhere
 )
 
@@ -163,6 +164,8 @@ var optionTable = [...]option{
 		help: "with -E: show the table as it is, then the events since"},
 	{id: optExitOnLoss, name: "exit-on-loss", topic: topicCommon, ours: true,
 		help: "with -E: stop with an error when events were lost, instead of going on"},
+	{id: optVerbose, name: "verbose", topic: topicCommon, ours: true,
+		help: "with -L and -D: say how the table is read, and why not the faster way"},
 }
 
 // longOrder is the order of the long names, which decides what an abbreviation
@@ -170,7 +173,8 @@ var optionTable = [...]option{
 var longOrder = []optionID{optSrc, optDst, optReplySrc, optReplyDst, optProto, optTimeout, optStatus, optZero,
 	optEventMask, optTupleSrc, optTupleDst, optMaskSrc, optMaskDst, optNATRange, optMark, optSecMark, optID,
 	optFamily, optSrcNAT, optDstNAT, optOutput, optBuffer, optAnyNAT, optZone, optLabel, optLabelMap,
-	optLabelAdd, optLabelDel, optOrigZone, optReplyZone, optNetNS, optDryRun, optWithTable, optExitOnLoss}
+	optLabelAdd, optLabelDel, optOrigZone, optReplyZone, optNetNS, optDryRun, optWithTable, optExitOnLoss,
+	optVerbose}
 
 // row returns the option's row.
 func (id optionID) row() *option {

@@ -2,6 +2,7 @@ package conntrackcli
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"sync"
 	"time"
@@ -22,12 +23,18 @@ const snapshotWorthwhile = 60_000
 func (x *executor) openSnapshot(c *conntrack.Client) (*snapshot.Table, error) {
 	forced := x.env.Snapshot == "on"
 	if x.env.Snapshot == "off" {
+		x.overNetlink("SPOOR_SNAPSHOT=off")
 		return nil, nil
 	}
 	ctx := context.Background()
 	if !forced {
-		if u, err := c.Count(ctx); err != nil || u.Entries < snapshotWorthwhile {
+		u, err := c.Count(ctx)
+		if err != nil {
 			return nil, nil // the dump will say what is wrong
+		}
+		if u.Entries < snapshotWorthwhile {
+			x.overNetlink("of %d entries; a snapshot is faster from %d on", u.Entries, snapshotWorthwhile)
+			return nil, nil
 		}
 	}
 	var opts snapshot.Options
@@ -38,7 +45,8 @@ func (x *executor) openSnapshot(c *conntrack.Client) (*snapshot.Table, error) {
 	if x.needsID() {
 		var err error
 		if known, err = someFlows(ctx, c); err != nil || len(known) == 0 {
-			return nil, nil // nothing to learn from
+			x.overNetlink("there is no entry to learn from how identifiers are made")
+			return nil, nil
 		}
 	}
 	t, err := snapshot.Open(&opts)
@@ -49,11 +57,25 @@ func (x *executor) openSnapshot(c *conntrack.Client) (*snapshot.Table, error) {
 	}
 	switch {
 	case err == nil:
+		x.note("the table is read by a snapshot, by %d workers", t.Workers())
 		return t, nil
 	case forced:
 		return nil, failf("SPOOR_SNAPSHOT=on: %v", err)
 	}
+	x.overNetlink("%v", err)
 	return nil, nil
+}
+
+// overNetlink tells why there is no snapshot.
+func (x *executor) overNetlink(format string, args ...any) {
+	x.note("the table is read over netlink: "+format, args...)
+}
+
+// note tells something if --verbose is given.
+func (x *executor) note(format string, args ...any) {
+	if x.given.has(optVerbose) {
+		x.out.message("conntrack: " + fmt.Sprintf(format, args...) + "\n")
+	}
 }
 
 // needsID reports whether what is printed or done has to do with the identifier.
@@ -79,7 +101,8 @@ func someFlows(ctx context.Context, c *conntrack.Client) ([]flow.Flow, error) {
 // there is none, and nothing has been printed.
 func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *filter.Filter) (n int, done bool, err error) {
 	if flt != nil && flt.Status != nil && flt.Status.Mask == 0 {
-		return 0, false, nil // the kernel refuses it, and shall say so
+		x.overNetlink("the kernel shall refuse that status itself")
+		return 0, false, nil
 	}
 	t, err := x.openSnapshot(c)
 	if t == nil || err != nil {
