@@ -109,6 +109,9 @@ func (a *arena) holdAll(ctx context.Context) error {
 	steps := []func(context.Context) error{
 		a.lists, a.counts, a.deletions, a.updates, a.loads, a.follows,
 	}
+	if a.plan.Growth {
+		steps = []func(context.Context) error{a.growth}
+	}
 	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return err

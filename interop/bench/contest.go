@@ -18,6 +18,8 @@ const (
 	ours   = "ours"
 	theirs = "theirs"
 	floor  = "floor"
+
+	oneProcessor = "ours, one processor"
 )
 
 // contest is one thing to do, and the programs that do it, one after the other, again

@@ -151,8 +151,7 @@ func measure(ctx context.Context, s *settings) (res *results, err error) {
 	}
 	warnIfBusy()
 
-	restore, err := enlargeTable(s.Entries)
-	defer func() { err = errors.Join(err, restore()) }()
+	grown, err := measureGrowth(ctx, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -160,15 +159,34 @@ func measure(ctx context.Context, s *settings) (res *results, err error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Rows = append(res.Rows, decode...)
+	res.Rows = append(append(res.Rows, decode...), grown...)
 	res.Notes = append(res.Notes, notes...)
 	res.Command, res.Machine = s.command(), describeMachine(ctx, plan.Theirs)
 	return res, nil
 }
 
+// measureGrowth lists tables of several sizes.
+func measureGrowth(ctx context.Context, whole *plan) (rows []row, err error) {
+	for _, n := range growthSizes(whole.Entries) {
+		p := *whole
+		p.Growth, p.Entries = true, n
+		res, err := enterArena(ctx, &p)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, res.Rows...)
+	}
+	return rows, nil
+}
+
 // enterArena runs the contests in a process that begins in a new network namespace,
 // so that all its threads are there.
-func enterArena(ctx context.Context, p *plan) (*results, error) {
+func enterArena(ctx context.Context, p *plan) (res *results, err error) {
+	restore, err := enlargeTable(p.Entries)
+	defer func() { err = errors.Join(err, restore()) }()
+	if err != nil {
+		return nil, err
+	}
 	arg, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
@@ -185,7 +203,7 @@ func enterArena(ctx context.Context, p *plan) (*results, error) {
 		}
 		return nil, fmt.Errorf("contests: %w", err)
 	}
-	res := &results{}
+	res = &results{}
 	if err := json.Unmarshal(out.Bytes(), res); err != nil {
 		return nil, fmt.Errorf("read results: %w", err)
 	}

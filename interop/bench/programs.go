@@ -23,6 +23,8 @@ type plan struct {
 	Theirs    string
 	Libraries string // program that dumps through Go libraries; "" if it cannot be built
 
+	Growth bool // the arena lists the table and does nothing else
+
 	root string // of the module
 }
 

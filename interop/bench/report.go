@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -59,6 +60,7 @@ func render(res *results) string {
 	renderSummary(&b, res)
 	renderTargets(&b, res)
 	renderOthers(&b, res)
+	renderGrowth(&b, res)
 	renderFollows(&b, res)
 	renderLibraries(&b, res)
 	renderProcesses(&b, res)
@@ -119,6 +121,36 @@ func renderOthers(b *strings.Builder, res *results) {
 		if r := &res.Rows[i]; r.Group == withoutTargets {
 			fmt.Fprintf(b, "%s |\n", comparison(r))
 		}
+	}
+	b.WriteString("\n")
+}
+
+// renderGrowth tells how time grows with the table. The hash table grows with it, as on a
+// well kept machine.
+func renderGrowth(b *strings.Builder, res *results) {
+	b.WriteString("### How `-L` grows with the table\n\n")
+	b.WriteString("| entries | ours | one processor | theirs | floor | to theirs | ours, per entry | entries per second and processor |\n")
+	b.WriteString("|--:|--:|--:|--:|--:|--:|--:|--:|\n")
+	for i := range res.Rows {
+		r := &res.Rows[i]
+		if r.Group != ofGrowth {
+			continue
+		}
+		cells := []string{r.Entries}
+		for _, who := range []string{ours, oneProcessor, theirs, floor} {
+			cells = append(cells, cell(r.of(who)))
+		}
+		ratio, _ := r.ratio(theirs)
+		cells = append(cells, fmt.Sprintf("%.2f", ratio))
+		n, _ := strconv.Atoi(strings.ReplaceAll(r.Entries, ",", ""))
+		each, rate := "–", "–"
+		if f := r.of(ours); f != nil && f.Wall > 0 && n > 0 {
+			each = fmt.Sprintf("%d ns", int(f.Wall)/n)
+		}
+		if f := r.of(oneProcessor); f != nil && f.Wall > 0 {
+			rate = grouped(int(float64(n) / f.Wall.Seconds()))
+		}
+		fmt.Fprintf(b, "| %s |\n", strings.Join(append(cells, each, rate), " | "))
 	}
 	b.WriteString("\n")
 }
@@ -216,7 +248,7 @@ func renderProcesses(b *strings.Builder, res *results) {
 	b.WriteString("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|\n")
 	for _, r := range res.Rows {
 		for _, f := range r.Figures {
-			if f.Text != "" || r.Group == ofLibraries {
+			if f.Text != "" || r.Group == ofLibraries || r.Group == ofGrowth {
 				continue
 			}
 			fmt.Fprintf(b, "| `%s` | %s | %s | %d | %s | %s | %s | %s | %s | %s |\n", r.What, r.Entries, f.Who, f.Runs,

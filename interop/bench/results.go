@@ -23,6 +23,7 @@ const (
 	withTargets group = iota
 	withoutTargets
 	ofLibraries
+	ofGrowth
 )
 
 // row is one contest's outcome.
@@ -69,6 +70,15 @@ func (r *row) promiseRatio(limit float64, who string) {
 	t := target{Promise: fmt.Sprintf("≤ %v × %s", limit, who)}
 	if ratio, ok := r.ratio(who); ok {
 		t.Value, t.Reached = fmt.Sprintf("%.2f", ratio), ratio <= limit
+	}
+	r.Targets = append(r.Targets, t)
+}
+
+// promiseScaling: all processors are at least limit times as fast as one.
+func (r *row) promiseScaling(limit float64) {
+	t := target{Promise: fmt.Sprintf("≥ %v × one processor", limit)}
+	if ratio, ok := r.ratio(oneProcessor); ok {
+		t.Value, t.Reached = fmt.Sprintf("%.2f", 1/ratio), 1/ratio >= limit
 	}
 	r.Targets = append(r.Targets, t)
 }

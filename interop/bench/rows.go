@@ -27,6 +27,9 @@ func (a *arena) with(who, environment string, args ...string) team {
 	return team{who, always(append(append(argv, a.plan.Ours), args...)...)}
 }
 
+// alone is a team of our program on one processor.
+func (a *arena) alone(args ...string) team { return a.with(oneProcessor, "GOMAXPROCS=1", args...) }
+
 func (a *arena) floor(request string) team {
 	return team{floor, always(a.plan.Self, partFloor, request)}
 }
@@ -43,12 +46,13 @@ func (a *arena) lists(ctx context.Context) error {
 			teams: []team{a.program(ours, args...), a.program(theirs, args...), a.floor(floorDump)}}
 	}
 	plain := list("-L", "-L")
-	plain.teams = append(plain.teams, a.with("ours, one processor", "GOMAXPROCS=1", "-L"),
+	plain.teams = append(plain.teams, a.alone("-L"),
 		a.with("ours, one processor, netlink", "GOMAXPROCS=1 SPOOR_SNAPSHOT=off", "-L"))
 	plain.judge = func(r *row) {
 		r.promiseRatio(0.2, floor)
 		r.promiseRatio(0.12, theirs)
 		r.promiseRSS(64e6)
+		r.promiseScaling(1.7)
 	}
 	netlink := list("-L, netlink", "-L")
 	netlink.teams[0] = a.with(ours, "SPOOR_SNAPSHOT=off", "-L")
@@ -91,6 +95,29 @@ func (a *arena) lists(ctx context.Context) error {
 		contests = append(contests, libraries)
 	}
 	return a.holdEach(ctx, contests...)
+}
+
+// growthSizes are the tables that show how time grows with their size, as far as they are not
+// much larger than the one that the user has chosen.
+func growthSizes(entries int) (sizes []int) {
+	for _, n := range []int{1_000, 10_000, 100_000, 1_000_000, 4_000_000} {
+		if n <= 4*entries {
+			sizes = append(sizes, n)
+		}
+	}
+	return sizes
+}
+
+// growth lists a table of one of those sizes.
+func (a *arena) growth(ctx context.Context) error {
+	n := a.plan.Entries
+	if err := a.refill(ctx, n); err != nil {
+		return err
+	}
+	return a.hold(ctx, &contest{
+		group: ofGrowth, what: "-L", entries: grouped(n), runs: a.plan.Runs, finished: tells(n),
+		teams: []team{a.program(ours, "-L"), a.alone("-L"), a.program(theirs, "-L"), a.floor(floorDump)},
+	})
 }
 
 func (a *arena) holdEach(ctx context.Context, contests ...*contest) error {
