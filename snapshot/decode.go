@@ -135,6 +135,13 @@ func (d *decoder) protocol(c []byte, f *flow.Flow) {
 		f.VTags.Orig = binary.BigEndian.Uint32(c[d.SCTPVTag:])
 		f.VTags.Reply = binary.BigEndian.Uint32(c[d.SCTPVTag+4:])
 		f.Has |= flow.HasState | flow.HasVTags
+	case flow.DCCP:
+		if d.DCCPState == absent {
+			return
+		}
+		f.State = c[d.DCCPState]
+		f.DCCP = flow.DCCPInfo{Role: flow.DCCPRole(c[d.DCCPRole]), HandshakeSeq: le.Uint64(c[d.DCCPSeq:])}
+		f.Has |= flow.HasState | flow.HasDCCP
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 var someLayout = layout{
 	ConnSize: 240, TupleSize: 40, HashSize: 56, Orig: 32, Reply: 88, Status: 128, Net: 136, Timeout: 8, Use: 0, Mark: 168,
 	SecMark: 172, Zone: 12, ZoneDir: 15, Master: 160, Ext: 176, TCPState: 224, TCPSeen: 184, TCPSeenSize: 20, TCPScale: 16,
-	TCPFlags: 17, SCTPState: 184, SCTPVTag: 188, ExtOffset: 0, ExtLen: 9, SeqAdj: 2, Acct: 3, Tstamp: 5, Labels: 7, Synproxy: 8,
+	TCPFlags: 17, SCTPState: 184, SCTPVTag: 188, DCCPRole: 184, DCCPState: 186, DCCPSeq: 192, ExtOffset: 0, ExtLen: 9, SeqAdj: 2, Acct: 3, Tstamp: 5, Labels: 7, Synproxy: 8,
 }
 
 func record() []byte {

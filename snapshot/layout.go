@@ -14,6 +14,7 @@ const absent = 0xffff
 type layout struct {
 	ConnSize, TupleSize, HashSize, Orig, Reply, Status, Net, Timeout, Use, Mark, SecMark, Zone, ZoneDir uint16
 	Master, Ext, TCPState, TCPSeen, TCPSeenSize, TCPScale, TCPFlags, SCTPState, SCTPVTag                uint16
+	DCCPRole, DCCPState, DCCPSeq                                                                        uint16
 	ExtOffset, ExtLen                                                                                   uint16
 	// numbers of extensions
 	SeqAdj, Acct, Tstamp, Labels, Synproxy uint16
@@ -39,6 +40,7 @@ func (l *layout) check() error {
 		{l.Orig, tupleSize}, {l.Reply, tupleSize}, {l.Status, 8}, {l.Net, 8}, {l.Timeout, 4}, {l.Use, 4}, {l.Mark, 4},
 		{l.SecMark, 4}, {l.Zone, 2}, {l.ZoneDir, 1}, {l.Master, 8}, {l.Ext, 8}, {l.TCPState, 1},
 		{l.TCPSeen, 2 * l.TCPSeenSize}, {l.SCTPState, 4}, {l.SCTPVTag, 8},
+		{l.DCCPRole, 1}, {l.DCCPState, 1}, {l.DCCPSeq, 8},
 	}
 	for _, e := range ends {
 		if e.at != absent && int(e.at)+int(e.size) > int(l.ConnSize) {

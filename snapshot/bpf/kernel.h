@@ -124,7 +124,13 @@ struct ip_ct_sctp {
 	enum sctp_conntrack state;
 	u32 vtag[2];
 };
+struct nf_ct_dccp {
+	u8 role[2];
+	u8 state;
+	u64 handshake_seq;
+};
 union nf_conntrack_proto {
+	struct nf_ct_dccp dccp; /* until Linux 6.16 */
 	struct ip_ct_sctp sctp;
 	struct ip_ct_tcp tcp;
 };

@@ -407,7 +407,8 @@ int walk(struct request *r)
 /* Where things are; struct layout in layout.go. 0xffff: not in this kernel. */
 struct layout {
 	u16 conn_size, tuple_size, hash_size, orig, reply, status, net, timeout, use, mark, secmark, zone, zone_dir;
-	u16 master, ext, tcp_state, tcp_seen, tcp_seen_size, tcp_scale, tcp_flags, sctp_state, sctp_vtag;
+	u16 master, ext, tcp_state, tcp_seen, tcp_seen_size, tcp_scale, tcp_flags, sctp_state, sctp_vtag,
+		dccp_role, dccp_state, dccp_seq;
 	u16 ext_offset, ext_len;
 	u16 seqadj, acct, tstamp, labels, synproxy;
 };
@@ -441,6 +442,9 @@ int layout(struct layout *l)
 	l->tcp_flags = offset_of(struct ip_ct_tcp_state, flags);
 	l->sctp_state = where(struct nf_conn, proto.sctp.state);
 	l->sctp_vtag = where(struct nf_conn, proto.sctp.vtag);
+	l->dccp_role = where(struct nf_conn, proto.dccp.role);
+	l->dccp_state = where(struct nf_conn, proto.dccp.state);
+	l->dccp_seq = where(struct nf_conn, proto.dccp.handshake_seq);
 	l->ext_offset = offset_of(struct nf_ct_ext, offset);
 	l->ext_len = offset_of(struct nf_ct_ext, len);
 	l->seqadj = extension(NF_CT_EXT_SEQADJ);
