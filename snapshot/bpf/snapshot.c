@@ -102,9 +102,8 @@ enum { NO_TABLE = 1, FAULT = 2, RESTLESS = 3 };
 #define ALIVE (1 << 3)
 #define ALIVE_MASK (1 << 3 | 1 << 9)
 
-/* How many chains are fetched side by side, and how far. */
-#define LANES 4
-#define DEPTH 4
+/* How many chains are fetched side by side. */
+#define LANES 16
 
 struct walk {
 	struct request *r;
@@ -268,55 +267,110 @@ static always_inline void copy(struct walk *w, u64 node)
 	r->length = at + length;
 }
 
-/* either is a where mask is all ones and b where it is 0. No branches: the verifier would follow
- * every combination, and the processor guess wrong. */
-#define either(mask, a, b) (((a) & (mask)) | ((b) & ~(mask)))
-
-/* What is x? The compiler shall not turn what is made of it into branches, nor leave out the reading. */
+/* Hides from the compiler what x is, lest it make a branch of it, or leave its reading out. */
 #define opaque(x) asm volatile("" : "+r"(x) : : "memory")
 
+static always_inline void touch(u64 address)
+{
+	u64 x = word(address);
+
+	opaque(x);
+}
+
+/* is_zero is all ones if x, which is below 1 << 63, is 0. */
+static always_inline u64 is_zero(s64 x)
+{
+	x -= 1;
+	opaque(x);
+	x >>= 63;
+	opaque(x);
+	return x;
+}
+
+/* follow is the next node, or at the end of a chain something else that can be read. */
+static always_inline u64 follow(u64 next, u64 otherwise)
+{
+	u64 ended = -(next & 1);
+
+	opaque(ended);
+	return (next & ~ended) | (otherwise & ended);
+}
+
+/* The nodes at the same depth of several chains, and those before them. */
+struct front {
+	u64 node[LANES], before[LANES];
+};
+
+/* touch_extensions reads from the extensions of an entry, if its original node is given. */
+static always_inline void touch_extensions(u64 node, u64 whole)
+{
+	const u64 orig = offset_of(struct nf_conn, tuplehash);
+	u64 here = is_zero((node ^ orig) & 63) & whole;
+	u64 ext = word(node + (here & (offset_of(struct nf_conn, ext) - orig))) & here;
+
+	touch(ext | (is_zero(ext >> 1) & node));
+}
+
 /*
- * prefetch walks the chains of the next few buckets side by side, and reads from every cache line that
- * will be needed. Nearly every one is a miss in all caches; a processor waits for several at
- * once if none depends on another. Where there is nothing to be read, the head of the
- * chain is. The function is global, so that the verifier looks at it once.
+ * advance reads from the cache lines of the front that the walk will need, and moves it on, with the
+ * nodes that there are first. What is behind the end of a chain is what was there before. Where extensions
+ * are is known only when the entry has come, so they are asked for one step later.
+ */
+static always_inline void advance(struct front *f, u32 nodes, u64 whole)
+{
+	const u64 orig = offset_of(struct nf_conn, tuplehash);
+	u32 left = 0;
+
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < nodes; i++) {
+		u64 from = f->node[i];
+		/* Entries begin with a cache line, so the address tells the direction. If they
+		 * did not, this would be slow and not wrong. */
+		u64 here = is_zero((from ^ orig) & 63) & whole;
+		u64 ct = from - (here & orig);
+
+		touch(from);
+		touch(ct + (here & 64));
+		touch(ct + (here & 128));
+		touch(ct + (here & 192));
+		touch_extensions(f->before[i], whole);
+	}
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < nodes; i++) {
+		u64 from = f->node[i];
+		u64 next = word(from);
+
+		f->before[i] = from;
+		f->node[left % LANES] = follow(next, from);
+		left += ~next & 1;
+	}
+}
+
+/*
+ * prefetch asks for the next LANES chains. Nearly every entry is a miss in all caches, and a processor
+ * waits for a dozen at once if none depends on another and if it need not guess what to do
+ * next: so it passes over the nodes at the same depth of all chains, with no branch that depends
+ * on what is being read. Chains have two nodes on average, and the deeper, the fewer are left.
+ * The function is global, so that the verifier looks at it once.
  */
 __attribute__((noinline)) int prefetch(u64 heads, u64 whole)
 {
-	const u64 orig = offset_of(struct nf_conn, tuplehash);
-	u64 node[LANES];
+	struct front f;
+	u32 left = 0;
 
-#pragma unroll
-	for (int i = 0; i < LANES; i++)
-		node[i] = word(heads + 8 * i);
-#pragma unroll
-	for (int depth = 0; depth < DEPTH; depth++) {
-#pragma unroll
-		for (int i = 0; i < LANES; i++) {
-			u64 ended = -(node[i] & 1);
-			opaque(ended);
-			u64 from = either(ended, heads, node[i]);
+#pragma clang loop unroll(disable)
+	for (u32 i = 0; i < LANES; i++) {
+		u64 next = word(heads + 8 * i);
 
-			node[i] = either(ended, node[i], word(from));
-			/* Entries begin with a cache line, so the address tells the direction. If they
-			 * did not, this would be slow and not wrong. */
-			s64 place = ((from ^ orig) & 63);
-			opaque(place);
-			u64 here = (u64)((place - 1) >> 63) & whole & ~ended; /* place == 0 */
-			opaque(here);
-			u64 ct = either(here, from - orig, heads);
-			u64 line = word(ct + (here & 64));
-			opaque(line);
-			line = word(ct + (here & 192));
-			opaque(line);
-			u64 ext = word(ct + (here & offset_of(struct nf_conn, ext))) & here;
-			opaque(ext);
-			s64 none = (ext >> 1) - 1;
-			opaque(none);
-			line = word(ext | ((none >> 63) & heads));
-			opaque(line);
-		}
+		f.node[i] = f.before[i] = heads;
+		f.node[left % LANES] = follow(next, heads);
+		left += ~next & 1;
 	}
+	advance(&f, LANES, whole);
+	advance(&f, LANES, whole);
+	advance(&f, LANES * 3 / 4, whole);
+	advance(&f, LANES / 2, whole);
+	advance(&f, LANES / 4, whole);
 	return 0;
 }
 
