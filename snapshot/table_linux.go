@@ -90,7 +90,7 @@ func (t *Table) load(buffers int) error {
 	if err != nil {
 		return unavailable("read the program", err)
 	}
-	spec.Maps["buffers"].MaxEntries = uint32(buffers)
+	spec.Maps["buffers"].MaxEntries, spec.Maps["fronts"].MaxEntries = uint32(buffers), uint32(buffers)
 	// To read the kernel's types takes longer than everything else here; once is enough.
 	types := btf.NewCache()
 	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}, Cache: types}

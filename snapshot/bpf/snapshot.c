@@ -102,12 +102,16 @@ enum { NO_TABLE = 1, FAULT = 2, RESTLESS = 3 };
 #define ALIVE (1 << 3)
 #define ALIVE_MASK (1 << 3 | 1 << 9)
 
-/* How many chains are fetched side by side. */
-#define LANES 16
+/* How many chains are fetched at once, and how far. */
+#define CHAINS 64
+#define DEPTH 6
+
+struct front;
 
 struct walk {
 	struct request *r;
 	u8 *out;
+	struct front *front;
 };
 
 /*
@@ -287,91 +291,111 @@ static always_inline u64 is_zero(s64 x)
 	return x;
 }
 
-/* follow is the next node, or at the end of a chain something else that can be read. */
-static always_inline u64 follow(u64 next, u64 otherwise)
-{
-	u64 ended = -(next & 1);
-
-	opaque(ended);
-	return (next & ~ended) | (otherwise & ended);
-}
-
-/* The nodes at the same depth of several chains, and those before them. */
+/*
+ * Nearly every entry is a miss in all caches, and a processor waits for a dozen at once if none depends
+ * on another and if it need not guess what to do next. So before some chains are walked, passes
+ * over all of them read from every cache line that will be needed, with no branch that
+ * depends on what is being read. What has no room is fetched when its turn comes.
+ */
 struct front {
-	u64 node[LANES], before[LANES];
+	u64 node[CHAINS]; /* at the same depth of all chains that are so long */
+	u64 orig[2 * CHAINS]; /* original nodes met */
+	u64 heads;
+	u32 nodes, origs;
 };
 
-/* touch_extensions reads from the extensions of an entry, if its original node is given. */
-static always_inline void touch_extensions(u64 node, u64 whole)
-{
-	const u64 orig = offset_of(struct nf_conn, tuplehash);
-	u64 here = is_zero((node ^ orig) & 63) & whole;
-	u64 ext = word(node + (here & (offset_of(struct nf_conn, ext) - orig))) & here;
+struct {
+	int (*type)[BPF_MAP_TYPE_ARRAY];
+	u32 *key;
+	struct front *value;
+	int (*max_entries)[4]; /* set when loaded */
+} fronts SEC(".maps");
 
-	touch(ext | (is_zero(ext >> 1) & node));
+/* advance puts the next node of a chain into the front, if there is one. */
+static always_inline void advance(struct front *f, u64 next)
+{
+	f->node[f->nodes % CHAINS] = next;
+	f->nodes += ~next & 1;
 }
 
-/*
- * advance reads from the cache lines of the front that the walk will need, and moves it on, with the
- * nodes that there are first. What is behind the end of a chain is what was there before. Where extensions
- * are is known only when the entry has come, so they are asked for one step later.
- */
-static always_inline void advance(struct front *f, u32 nodes, u64 whole)
+static long fetch_head(u32 i, struct front **f)
 {
-	const u64 orig = offset_of(struct nf_conn, tuplehash);
-	u32 left = 0;
-
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < nodes; i++) {
-		u64 from = f->node[i];
-		/* Entries begin with a cache line, so the address tells the direction. If they
-		 * did not, this would be slow and not wrong. */
-		u64 here = is_zero((from ^ orig) & 63) & whole;
-		u64 ct = from - (here & orig);
-
-		touch(from);
-		touch(ct + (here & 64));
-		touch(ct + (here & 128));
-		touch(ct + (here & 192));
-		touch_extensions(f->before[i], whole);
-	}
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < nodes; i++) {
-		u64 from = f->node[i];
-		u64 next = word(from);
-
-		f->before[i] = from;
-		f->node[left % LANES] = follow(next, from);
-		left += ~next & 1;
-	}
-}
-
-/*
- * prefetch asks for the next LANES chains. Nearly every entry is a miss in all caches, and a processor
- * waits for a dozen at once if none depends on another and if it need not guess what to do
- * next: so it passes over the nodes at the same depth of all chains, with no branch that depends
- * on what is being read. Chains have two nodes on average, and the deeper, the fewer are left.
- * The function is global, so that the verifier looks at it once.
- */
-__attribute__((noinline)) int prefetch(u64 heads, u64 whole)
-{
-	struct front f;
-	u32 left = 0;
-
-#pragma clang loop unroll(disable)
-	for (u32 i = 0; i < LANES; i++) {
-		u64 next = word(heads + 8 * i);
-
-		f.node[i] = f.before[i] = heads;
-		f.node[left % LANES] = follow(next, heads);
-		left += ~next & 1;
-	}
-	advance(&f, LANES, whole);
-	advance(&f, LANES, whole);
-	advance(&f, LANES * 3 / 4, whole);
-	advance(&f, LANES / 2, whole);
-	advance(&f, LANES / 4, whole);
+	advance(*f, word((*f)->heads + 8 * (u64)i));
 	return 0;
+}
+
+static long fetch_node(u32 i, struct front **f)
+{
+	touch((*f)->node[i % CHAINS]);
+	return 0;
+}
+
+/* follow_node is apart from fetch_node because where it stores depends on what it reads, and loads wait
+ * for stores whose place is not known. */
+static long follow_node(u32 i, struct front **front)
+{
+	struct front *f = *front;
+	u64 node = f->node[i % CHAINS];
+
+	/* Entries begin with a cache line, so the address tells the direction. If they did not, this
+	 * would be slow and not wrong. */
+	f->orig[f->origs % (2 * CHAINS)] = node;
+	f->origs += is_zero((node ^ offset_of(struct nf_conn, tuplehash)) & 63) & 1;
+	advance(f, word(node));
+	return 0;
+}
+
+static long fetch_tuples(u32 i, struct front **f)
+{
+	u64 ct = (*f)->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
+
+	touch(ct + 64);
+	return 0;
+}
+
+static long fetch_entry(u32 i, struct front **f)
+{
+	u64 ct = (*f)->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
+
+	touch(ct + 64);
+	touch(ct + 128);
+	touch(ct + 192);
+	return 0;
+}
+
+static long fetch_extensions(u32 i, struct front **f)
+{
+	u64 ct = (*f)->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
+	u64 ext = word(ct + offset_of(struct nf_conn, ext));
+
+	touch(ext | (is_zero(ext >> 1) & ct));
+	return 0;
+}
+
+static always_inline void fetch(struct request *r, struct front *f)
+{
+	u32 chains = r->end - r->bucket;
+
+	if (chains > CHAINS)
+		chains = CHAINS;
+	f->heads = r->hash + 8 * (u64)r->bucket;
+	f->nodes = 0;
+	f->origs = 0;
+	bpf_loop(chains, fetch_head, &f, 0);
+	for (int depth = 0; depth < DEPTH; depth++) {
+		u32 nodes = f->nodes;
+
+		bpf_loop(nodes, fetch_node, &f, 0);
+		f->nodes = 0;
+		bpf_loop(nodes, follow_node, &f, 0);
+	}
+	u32 origs = f->origs % (2 * CHAINS);
+	if (r->flags & WITH_TUPLES) {
+		bpf_loop(origs, fetch_tuples, &f, 0);
+		return;
+	}
+	bpf_loop(origs, fetch_entry, &f, 0);
+	bpf_loop(origs, fetch_extensions, &f, 0);
 }
 
 /* step looks at the head of a bucket or at one node of its chain. */
@@ -384,8 +408,8 @@ static long step(u32 i, struct walk *w)
 		if (r->bucket >= r->end || r->length > ENOUGH)
 			return 1;
 		u64 head = r->hash + 8 * (u64)r->bucket;
-		if (r->bucket % LANES == 0)
-			prefetch(head, r->flags & WITH_TUPLES ? 0 : ~0ULL);
+		if (r->bucket % CHAINS == 0)
+			fetch(r, w->front);
 		node = word(head);
 		r->begun = r->length;
 	} else {
@@ -440,7 +464,8 @@ int walk(struct request *r)
 	r->node = 0;
 	r->tries = 0;
 	w.out = bpf_map_lookup_elem(&buffers, &key);
-	if (!w.out)
+	w.front = bpf_map_lookup_elem(&fronts, &key);
+	if (!w.out || !w.front)
 		return 0;
 	if (locate(r)) {
 		r->error = NO_TABLE;
