@@ -35,7 +35,7 @@ func align8(n int) int { return (n + 7) &^ 7 }
 // decoder turns records into flows.
 type decoder struct {
 	*layout
-	hz      uint64
+	hz      uint32
 	jiffies uint32
 	names   map[[helperSize]byte]string
 	id      *idKey // nil: not known
@@ -68,7 +68,7 @@ func (d *decoder) flow(rec []byte, f *flow.Flow) error {
 	f.Use = le.Uint32(c[d.Use:])
 	f.Has = flow.HasReply | flow.HasStatus | flow.HasUse
 	if status&flow.Offload == 0 {
-		f.Timeout = time.Duration(uint64(le.Uint32(c[d.Timeout:])-d.jiffies)/d.hz) * time.Second
+		f.Timeout = time.Duration((le.Uint32(c[d.Timeout:])-d.jiffies)/d.hz) * time.Second
 		f.Has |= flow.HasTimeout
 		d.protocol(c, f)
 	}

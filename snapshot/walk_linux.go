@@ -175,7 +175,7 @@ const triesPerPart = 100
 func (w *walker) run(s *sweep) error {
 	w.ask = s.ask
 	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
-	w.dec.layout, w.dec.hz, w.dec.id = &w.table.layout, w.table.hz, w.table.id
+	w.dec.layout, w.dec.hz, w.dec.id = &w.table.layout, uint32(w.table.hz), w.table.id
 	if err := w.locate(); err != nil {
 		return err
 	}

@@ -27,7 +27,9 @@ func TestPiecesMakeTheSameList(t *testing.T) {
 					want = whole.AppendFlow(want, &rest[i], now)
 					text = piece.AppendFlow(text, &rest[i], now)
 				}
-				got = list.AppendPiece(got, text, n)
+				if n > 0 {
+					got = append(list.BeginPiece(got, n), text...)
+				}
 				rest = rest[n:]
 			}
 			want, got = whole.AppendEnd(want), list.AppendEnd(got)

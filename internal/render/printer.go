@@ -46,20 +46,17 @@ func NewPrinter(subject Subject, style *Style) *Printer {
 }
 
 // Piece returns a printer for some records of p's list, for use on another goroutine. What it
-// appends is only the records; AppendPiece puts them in their place.
+// appends is only the records; BeginPiece says what comes before them.
 func (p *Printer) Piece() *Printer {
 	return &Printer{style: p.style, subject: p.subject, piece: true}
 }
 
-// AppendPiece appends text, which holds the given number of records that a Piece of p
-// has written.
-func (p *Printer) AppendPiece(b, text []byte, records int) []byte {
-	if records == 0 {
-		return b
-	}
+// BeginPiece appends what comes before the given number of records, at least one, that a Piece
+// of p has written and that follow now.
+func (p *Printer) BeginPiece(b []byte, records int) []byte {
 	b = p.begin(b)
 	p.records += records - 1
-	return append(b, text...)
+	return b
 }
 
 // The switches below could be a table of functions. But the compiler cannot see
@@ -172,7 +169,7 @@ func (p *Printer) begin(b []byte) []byte {
 	p.records++
 	switch {
 	case p.piece && first:
-		// AppendPiece knows what comes before.
+		// BeginPiece knows what comes before.
 	case row.array && first:
 		b = append(b, "[\n"...)
 	case row.array:

@@ -44,6 +44,22 @@ func (o *output) relax() {
 	}
 }
 
+// bulk appends much to stdout. What makes whole blocks is written as it lies there.
+func (o *output) bulk(b []byte) {
+	if o.terminal || len(b) < writeSize {
+		o.buf = append(o.buf, b...)
+		o.relax()
+		return
+	}
+	head := (stdioBlock - len(o.buf)%stdioBlock) % stdioBlock
+	o.buf = append(o.buf, b[:head]...)
+	b = b[head:] // not empty
+	o.flush()
+	whole := (len(b) - 1) / stdioBlock * stdioBlock
+	o.out.Write(b[:whole])
+	o.buf = append(o.buf, b[whole:]...)
+}
+
 // writeBlocks writes what stdio would have written by now: the last block stays
 // until a byte follows it.
 func (o *output) writeBlocks() {

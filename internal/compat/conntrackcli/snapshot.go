@@ -123,9 +123,12 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 			records++
 		}
 		*buf = text
+		if records == 0 {
+			return nil
+		}
 		c.InTurn(func() {
-			x.out.buf = p.AppendPiece(x.out.buf, text, records)
-			x.out.relax()
+			x.out.buf = p.BeginPiece(x.out.buf, records)
+			x.out.bulk(text)
 			n += records
 		})
 		return nil
