@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"filter":                       1,
 	"internal/render":              1,
 	"internal/tally":               1,
+	"internal/mirror":              3,
 	"conntrack":                    2,
 	"snapshot":                     2,
 	"internal/compat/conntrackcli": 6,
