@@ -87,8 +87,8 @@ func TestFollowTellsTheLifeOfAFlow(t *testing.T) {
 					want.Has |= flow.HasMark
 					want.Mark, want.Status = 9, flow.Confirmed|flow.SeenReply|flow.Dying
 					// Of the protocol's information there is the state alone (Linux 5.13).
-					want.Has &^= flow.HasTCPWindow | flow.HasVTags
-					want.OrigWindow, want.ReplyWindow, want.VTags = flow.TCPWindow{}, flow.TCPWindow{}, flow.VTags{}
+					want.Has &^= flow.HasTCPWindow | flow.HasVTags | flow.HasDCCP
+					want.OrigWindow, want.ReplyWindow, want.VTags, want.DCCP = flow.TCPWindow{}, flow.TCPWindow{}, flow.VTags{}, flow.DCCPInfo{}
 				}
 				if got.Timeout > want.Timeout || got.Timeout < want.Timeout-5*time.Second {
 					t.Errorf("%v %v, %v: timeout %v, want %v", family, p, e.Type, got.Timeout, want.Timeout)

@@ -37,6 +37,10 @@ func (c *Client) NewWriter() (*Writer, error) {
 // Close closes the writer's socket.
 func (w *Writer) Close() error { return w.conn.Close() }
 
+// PortID is the netlink port of the writer's socket, by which events name who asked for
+// a change (flow.Event).
+func (w *Writer) PortID() uint32 { return w.conn.PortID() }
+
 // Do carries out the operations of b and returns a result for each, valid until the
 // next call. The error is about the batch as a whole: which operations were
 // carried out is not known then, and the Writer must be closed.

@@ -118,12 +118,12 @@ func TestNothingLastingIsMissingAndNothingTorn(t *testing.T) {
 	ctx := limited(t)
 	fill(t, c, 0, lasting)
 	tab := open(t, ns, 2)
-	busy, stop := context.WithTimeout(ctx, churning)
+	busy, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
 	wg.Go(func() { churn(busy, t, c) })
-	readings, passed := 0, 0
-	for busy.Err() == nil && !t.Failed() {
+	readings, passed, begun := 0, 0, time.Now()
+	for (readings < 3 || time.Since(begun) < churning) && busy.Err() == nil && !t.Failed() {
 		passed += read(t, tab.Flows(ctx, nil))
 		readings++
 	}

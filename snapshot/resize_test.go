@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spoor-project/spoor/internal/nstest"
 )
@@ -38,7 +39,7 @@ func TestTableIsResizedMeanwhile(t *testing.T) {
 	t.Cleanup(func() { resize(size) })
 	fill(t, c, 0, lasting)
 	tab := open(t, ns, 2)
-	busy, stop := context.WithTimeout(ctx, churning)
+	busy, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup
 	resized := 0
@@ -49,8 +50,9 @@ func TestTableIsResizedMeanwhile(t *testing.T) {
 			}
 		}
 	})
+	begun := time.Now()
 	readings := 0
-	for ; busy.Err() == nil && !t.Failed(); readings++ {
+	for ; (readings < 3 || time.Since(begun) < churning) && busy.Err() == nil && !t.Failed(); readings++ {
 		read(t, tab.Flows(ctx, nil))
 	}
 	stop()

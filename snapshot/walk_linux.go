@@ -279,14 +279,13 @@ func (w *walker) records(records []byte, malformed *error) iter.Seq2[*flow.Flow,
 	}
 }
 
-// refresh has the kernel put the table's address and size into the state of the open file.
-// Each read that cannot be served from what is left of the last one does; the file is
-// read on, not from the beginning, because getting to the first entry of a namespace
-// among many others takes time.
+// refresh has the kernel put the table's address and size into the state of the open file, which it does
+// whenever a reading begins. A byte of the first entry is enough. To read on instead would have kernels
+// before 6.18 go through all that was read.
 func (w *walker) refresh() error {
-	var line [1024]byte // longer than any entry, so that nothing longer is ever left
+	var b [1]byte
 	for {
-		_, err := unix.Read(w.fd, line[:])
+		_, err := unix.Pread(w.fd, b[:], 0)
 		if err != unix.EINTR {
 			return err
 		}

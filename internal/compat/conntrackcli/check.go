@@ -11,6 +11,7 @@ import (
 
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/libc"
 )
 
 // addr is netip.Addr.
@@ -128,7 +129,7 @@ func (p *parser) loadLabels() error {
 	if err != nil {
 		var errno syscall.Errno
 		errors.As(err, &errno)
-		p.warnings += "nfct_labelmap_new: " + strerror(errno) + "\n"
+		p.warnings += "nfct_labelmap_new: " + libc.Strerror(errno) + "\n"
 	}
 	p.labels = m
 	for _, names := range [][]string{p.tmpl.labels, p.tmpl.labelsAdd, p.tmpl.labelsDel} {

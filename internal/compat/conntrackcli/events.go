@@ -11,6 +11,7 @@ import (
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/libc"
 	"github.com/spoor-project/spoor/internal/render"
 )
 
@@ -36,7 +37,7 @@ func (x *executor) follow(c *conntrack.Client) error {
 	}
 	s, err := c.Subscribe(opts)
 	if err != nil {
-		x.out.message("mnl_socket_bind: " + errnoText(err) + "\n")
+		x.out.message("mnl_socket_bind: " + libc.ErrorText(err) + "\n")
 		return failf("Can't open netlink socket")
 	}
 	defer s.Close()
@@ -71,7 +72,7 @@ func showEvents[E any](x *executor, p *render.Printer, what string, events iter.
 			break
 		}
 		if err != nil {
-			return failf("failed to received netlink event: %s", errnoText(err)) // sic
+			return failf("failed to received netlink event: %s", libc.ErrorText(err)) // sic
 		}
 		current = e
 		at := time.Now()

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/internal/libc"
 )
 
 // Limits of a line in a file of commands.
@@ -178,7 +179,7 @@ func (l *loader) parse(in io.Reader) ([]*part, error) {
 		<-piece.ready
 	}
 	if err != nil {
-		return nil, failf("Can't read: %s", errnoText(err))
+		return nil, failf("Can't read: %s", libc.ErrorText(err))
 	}
 	var unusable error
 	for _, piece := range parts {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/libc"
 	"github.com/spoor-project/spoor/internal/render"
 )
 
@@ -183,7 +184,7 @@ func (x *executor) dialFailed(err error) error {
 	if x.netns != "" {
 		return failf("%v", err)
 	}
-	x.out.message("mnl_socket_open: " + errnoText(err) + "\n")
+	x.out.message("mnl_socket_open: " + libc.ErrorText(err) + "\n")
 	return failf("Can't open handler")
 }
 

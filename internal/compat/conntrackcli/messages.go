@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/internal/libc"
 )
 
 // version is that of the program whose command line this is: others parse it.
@@ -91,7 +92,7 @@ func kernelText(cmd commandID, table tableID, err error) string {
 			}
 		}
 	}
-	return strerror(errno)
+	return libc.Strerror(errno)
 }
 
 // plainInvalid: these commands have no words of their own for EINVAL.
@@ -105,28 +106,6 @@ func tableClass(t tableID) tableID {
 		return tableExpect
 	}
 	return tableConntrack
-}
-
-// libcTexts are the C library's words where Go's differ in more than the first
-// letter's case.
-var libcTexts = map[syscall.Errno]string{
-	0:                       "Success",
-	syscall.EOPNOTSUPP:      "Operation not supported",
-	syscall.ERANGE:          "Numerical result out of range",
-	syscall.EIO:             "Input/output error",
-	syscall.EPROTONOSUPPORT: "Protocol not supported",
-}
-
-// strerror is the C library's text for errno.
-func strerror(errno syscall.Errno) string {
-	if text, ok := libcTexts[errno]; ok {
-		return text
-	}
-	text := errno.Error()
-	if text == "" || text[0] < 'a' || text[0] > 'z' {
-		return text
-	}
-	return string(text[0]-'a'+'A') + text[1:]
 }
 
 // vanished reports whether err says that the entry has gone meanwhile.

@@ -1,10 +1,8 @@
 package conntrackcli
 
 import (
-	"errors"
 	"io"
 	"strconv"
-	"syscall"
 )
 
 // output is stdout and stderr as the C library would write them: stdout leaves in
@@ -94,12 +92,3 @@ func (o *output) message(s string) {
 func (o *output) close() { o.flush() }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// errnoText is the C library's text of the system's error inside err.
-func errnoText(err error) string {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return strerror(errno)
-	}
-	return err.Error()
-}

@@ -1,0 +1,78 @@
+package statesync
+
+import (
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/mirror"
+)
+
+// Cached is a flow of a cache. It is valid during the visit.
+type Cached struct {
+	Flow *flow.Flow
+	// Age is the time since the flow was added, in seconds; a flow that was told of as new again is
+	// as young as that.
+	Age int
+	// Silent is the time since the last message about it, in seconds; of external flows.
+	Silent int
+	// Left is how long it will live without another message, in seconds; of external flows in ALARM.
+	Left int
+}
+
+// Internal visits up to n flows of the internal cache that live, behind the one at after, and returns
+// where to go on; 0 is the beginning, and the end. Flows may come and go between the calls.
+func (e *Engine) Internal(now Moment, after mirror.Ref, n int, visit func(*Cached)) mirror.Ref {
+	return e.visit(now, e.internal, after, n, visit)
+}
+
+// External visits flows of the external cache, as Internal does.
+func (e *Engine) External(now Moment, after mirror.Ref, n int, visit func(*Cached)) mirror.Ref {
+	return e.visit(now, e.external, after, n, visit)
+}
+
+func (e *Engine) visit(now Moment, t *mirror.Table[object], at mirror.Ref, n int, visit func(*Cached)) mirror.Ref {
+	for ; n > 0; n-- {
+		if at = t.Next(at); at == 0 {
+			return 0
+		}
+		o := t.Meta(at)
+		if o.state == dead {
+			continue
+		}
+		t.Load(at, &e.flow)
+		c := Cached{Flow: &e.flow, Age: int(now.seconds() - o.added), Silent: int(now.seconds() - o.touched)}
+		c.Left = max(0, e.opts.CacheTimeout-c.Silent)
+		visit(&c)
+	}
+	return at
+}
+
+// InternalExpects and ExternalExpects visit the expectations of a cache, of which there are few.
+func (e *Engine) InternalExpects(now Moment, visit func(x *flow.Expect, age, silent int)) {
+	e.internalExps.visit(now, visit)
+}
+
+// ExternalExpects is described with InternalExpects.
+func (e *Engine) ExternalExpects(now Moment, visit func(x *flow.Expect, age, silent int)) {
+	e.externalExps.visit(now, visit)
+}
+
+func (c *expectations) visit(now Moment, visit func(x *flow.Expect, age, silent int)) {
+	for i := c.next(0); i != 0; i = c.next(i) {
+		if o := &c.objects[i]; o.state != dead {
+			visit(&o.exp, int(now.seconds()-o.added), int(now.seconds()-o.touched))
+		}
+	}
+}
+
+// FlushInternalExpects and FlushExternalExpects empty the caches of expectations. Nobody is told.
+func (e *Engine) FlushInternalExpects(now Moment) {
+	for i := e.internalExps.next(0); i != 0; i = e.internalExps.next(i) {
+		n := ofExpect | node(i)
+		e.leave(n)
+		e.internalExps.remove(n)
+	}
+}
+
+// FlushExternalExpects is described with FlushInternalExpects.
+func (e *Engine) FlushExternalExpects(now Moment) {
+	e.externalExps = expectations{limit: e.opts.HashLimit}
+}
