@@ -1,0 +1,350 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/libc"
+	"github.com/spoor-project/spoor/internal/mirror"
+	"github.com/spoor-project/spoor/internal/render"
+	"github.com/spoor-project/spoor/internal/statesync"
+	"github.com/spoor-project/spoor/internal/statesync/wire"
+)
+
+// atOnce is how many flows of a cache are looked at in one go, so that nothing else waits for long.
+const atOnce = 1024
+
+// committed is what came of a commit.
+type committed struct{ made, failed int }
+
+// commit puts what the peers told of into the kernel's table: first the flows that stand for themselves, then
+// those that belong to another, then expectations. It returns when all is done.
+func (d *Daemon) commit(ctx context.Context, flows, expects bool) {
+	busy := false
+	if !d.call(ctx, func() {
+		if busy = d.committing; busy {
+			d.log.Printf(statesync.Notice, "commit already in progress, skipping")
+		}
+		d.committing = true
+		d.purgeAt = 0
+	}) || busy {
+		return
+	}
+	defer d.call(ctx, func() { d.committing = false })
+	pass := func(what string, do func(context.Context) (committed, error)) {
+		begun := time.Now()
+		c, err := do(ctx)
+		took := time.Since(begun)
+		d.call(ctx, func() {
+			if err != nil {
+				d.log.Printf(statesync.Error, "commit: %v", err)
+			}
+			d.log.Printf(statesync.Notice, "Committed %d new %s", c.made, what)
+			if c.failed > 0 {
+				d.log.Printf(statesync.Notice, "%d %s can't be committed", c.failed, what)
+			}
+			d.log.Printf(statesync.Notice, "commit has taken %d.%06d seconds", took/time.Second, took%time.Second/time.Microsecond)
+		})
+	}
+	if flows {
+		pass("entries", d.commitFlows)
+	}
+	if expects {
+		pass("expectations", d.commitExpects)
+	}
+}
+
+// told is a flow of the external cache, copied, and for how long nobody has told of it.
+type told struct {
+	flow   flow.Flow
+	silent int
+}
+
+func (d *Daemon) commitFlows(ctx context.Context) (c committed, err error) {
+	w := &maker{writer: d.kernel.commit, verb: "commit", log: d.logRefused}
+	flows := make([]told, 0, atOnce)
+	for _, wanted := range []bool{false, true} {
+		for at := mirror.Ref(0); ; {
+			flows = flows[:0]
+			if !d.call(ctx, func() {
+				at = d.engine.External(d.now(), at, atOnce, func(c *statesync.Cached) {
+					if related(c.Flow) == wanted {
+						flows = append(flows, told{*c.Flow, c.Silent})
+					}
+				})
+			}) {
+				return w.committed, ctx.Err()
+			}
+			for i := range flows {
+				e := d.entries.ofAge(&flows[i].flow, flows[i].silent)
+				if err := w.make(ctx, &flows[i].flow, &e); err != nil {
+					return w.committed, err
+				}
+			}
+			if err := w.finish(ctx); err != nil { // before flows is used again
+				return w.committed, err
+			}
+			if at == 0 {
+				break
+			}
+		}
+	}
+	return w.committed, nil
+}
+
+func (d *Daemon) logRefused(f *flow.Flow, what string, err error) {
+	d.log.Printf(statesync.Error, "%s: %s", what, libc.ErrorText(err))
+	p := render.NewPrinter(render.Flows, nil)
+	d.log.Entry(string(p.AppendFlow(nil, f, time.Now())))
+}
+
+func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
+	type oneTold struct {
+		x      flow.Expect
+		silent int
+	}
+	var all []oneTold
+	d.call(ctx, func() {
+		d.engine.ExternalExpects(d.now(), func(x *flow.Expect, _, silent int) { all = append(all, oneTold{*x, silent}) })
+	})
+	for i := range all {
+		x := &all[i].x
+		x.Timeout = d.entries.expectTimeout(x, all[i].silent)
+		x.Has |= flow.ExpectHasTimeout
+		err := d.kernel.client.CreateExpect(ctx, x)
+		if errors.Is(err, conntrack.ErrExists) {
+			d.kernel.client.DeleteExpect(ctx, x.Tuple, x.Zone)
+			err = d.kernel.client.CreateExpect(ctx, x)
+		}
+		if err != nil {
+			c.failed++
+			d.log.Printf(statesync.Error, "commit-create: %s", libc.ErrorText(err))
+			continue
+		}
+		c.made++
+	}
+	return c, ctx.Err()
+}
+
+// expectTimeout is ofAge's timeout for expectations.
+func (b *entries) expectTimeout(x *flow.Expect, silent int) time.Duration {
+	if b.commitTimeout > 0 {
+		return b.commitTimeout
+	}
+	left := x.Timeout - time.Duration(silent)*time.Second
+	if !x.Has.Has(flow.ExpectHasTimeout) || left <= 0 {
+		return 60 * time.Second
+	}
+	return left
+}
+
+// maker makes flows in batches. One that exists is deleted and made anew.
+type maker struct {
+	writer *conntrack.Writer
+	batch  conntrack.Batch
+	made   []*flow.Flow
+	again  []pending // exist, and are made anew in the next batch
+	verb   string
+	log    func(f *flow.Flow, what string, err error)
+	committed
+}
+
+type pending struct {
+	flow  *flow.Flow
+	entry conntrack.Entry
+}
+
+// make puts a flow into the batch; f and what e points to must stay as they are until finish.
+func (m *maker) make(ctx context.Context, f *flow.Flow, e *conntrack.Entry) error {
+	m.batch.Create(e)
+	m.made = append(m.made, f)
+	m.again = append(m.again, pending{f, *e})
+	if m.batch.Full() {
+		return m.finish(ctx)
+	}
+	return nil
+}
+
+// finish carries out what is in the batch.
+func (m *maker) finish(ctx context.Context) error {
+	if m.batch.Len() == 0 {
+		return nil
+	}
+	results, err := m.writer.Do(ctx, &m.batch)
+	if err != nil {
+		return err
+	}
+	var exist []pending
+	for i := range results {
+		switch err := results[i].Err; {
+		case err == nil:
+			m.committed.made++
+		case errors.Is(err, conntrack.ErrExists):
+			exist = append(exist, m.again[i])
+		default:
+			m.committed.failed++
+			m.log(m.made[i], m.verb+"-create", err)
+		}
+	}
+	m.batch.Reset()
+	m.made, m.again = m.made[:0], m.again[:0]
+	for len(exist) > 0 {
+		part := exist[:min(len(exist), conntrack.MaxBatch/2)]
+		exist = exist[len(part):]
+		for i := range part {
+			m.batch.Delete(&flow.Flow{Orig: part[i].flow.Orig, Zone: part[i].flow.Zone})
+			m.batch.Create(&part[i].entry)
+		}
+		results, err := m.writer.Do(ctx, &m.batch)
+		if err != nil {
+			return err
+		}
+		for i := range part {
+			if err := results[2*i+1].Err; err != nil {
+				m.committed.failed++
+				m.log(part[i].flow, m.verb+"-create", err)
+			} else {
+				m.committed.made++
+			}
+		}
+		m.batch.Reset()
+	}
+	return nil
+}
+
+// inject carries out operations as peers tell of flows: there is no external cache.
+func (d *Daemon) inject(ctx context.Context) error {
+	for {
+		select {
+		case ops := <-d.operations:
+			for i := range ops {
+				if err := d.injectOne(ctx, &ops[i]); err != nil {
+					return err
+				}
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+func (d *Daemon) injectOne(ctx context.Context, op *statesync.Operation) error {
+	if op.Type.IsExpect() {
+		return d.injectExpect(ctx, op)
+	}
+	f := &op.Flow
+	timeout := lifeLeft(f, 0)
+	e := d.entries.entry(f, timeout)
+	do := func(fill func(*conntrack.Batch)) (error, error) {
+		var b conntrack.Batch
+		fill(&b)
+		r, err := d.kernel.inject.Do(ctx, &b)
+		if err != nil {
+			return nil, err
+		}
+		return r[0].Err, nil
+	}
+	create := func() (error, error) { return do(func(b *conntrack.Batch) { b.Create(&e) }) }
+	remove := func() (error, error) {
+		return do(func(b *conntrack.Batch) { b.Delete(&flow.Flow{Orig: f.Orig, Zone: f.Zone}) })
+	}
+	// anew deletes the flow and makes it once more.
+	anew := func() (error, error) {
+		if _, fatal := remove(); fatal != nil {
+			return nil, fatal
+		}
+		return create()
+	}
+	count := func(ok, failed *uint64, err error) {
+		d.call(ctx, func() {
+			if err != nil {
+				*failed++
+			} else {
+				*ok++
+			}
+		})
+	}
+	warn := func(text string, err error) {
+		d.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(err))
+		p := render.NewPrinter(render.Flows, nil)
+		d.log.Entry(string(p.AppendFlow(nil, f, time.Now())))
+	}
+	switch op.Type {
+	case wire.CTNew:
+		err, fatal := create()
+		text := "could not add new ct entry"
+		if fatal == nil && errors.Is(err, conntrack.ErrExists) {
+			err, fatal = anew()
+			text = "could not add new ct entry, even when deleting it first"
+		}
+		if fatal != nil {
+			return fatal
+		}
+		if err != nil {
+			warn(text, err)
+		}
+		count(&d.injected.Created, &d.injected.CreateFailed, err)
+	case wire.CTUpdate:
+		change := e
+		change.SrcNAT, change.DstNAT, change.Master, change.Helper = nil, nil, nil, nil
+		status := f.Status&^(flow.SrcNAT|flow.DstNAT) | flow.Confirmed
+		change.Status = &status
+		err, fatal := do(func(b *conntrack.Batch) { b.Update(&change) })
+		text := ""
+		switch {
+		case fatal != nil || err == nil:
+		case errors.Is(err, conntrack.ErrNotFound):
+			err, fatal = create()
+			text = "could not update ct entry, even if creating it instead"
+		default:
+			err, fatal = anew()
+			text = "could not update ct entry, even when deleting it first"
+		}
+		if fatal != nil {
+			return fatal
+		}
+		if err != nil {
+			warn(text, err)
+		}
+		count(&d.injected.Updated, &d.injected.UpdateFailed, err)
+	case wire.CTDelete:
+		err, fatal := remove()
+		if fatal != nil {
+			return fatal
+		}
+		if errors.Is(err, conntrack.ErrNotFound) {
+			return nil
+		}
+		if err != nil {
+			warn("could not destroy ct entry", err)
+		}
+		count(&d.injected.Destroyed, &d.injected.DestroyFailed, err)
+	}
+	return nil
+}
+
+func (d *Daemon) injectExpect(ctx context.Context, op *statesync.Operation) error {
+	x, c := &op.Expect, d.kernel.client
+	if op.Type == wire.ExpectDelete {
+		if err := c.DeleteExpect(ctx, x.Tuple, x.Zone); err != nil && !errors.Is(err, conntrack.ErrNotFound) {
+			d.log.Printf(statesync.Warning, "could not delete exp entry: %s", libc.ErrorText(err))
+		}
+		return ctx.Err()
+	}
+	x.Timeout = d.entries.expectTimeout(x, 0)
+	x.Has |= flow.ExpectHasTimeout
+	err := c.CreateExpect(ctx, x)
+	text := "could not add new exp entry"
+	if errors.Is(err, conntrack.ErrExists) {
+		c.DeleteExpect(ctx, x.Tuple, x.Zone)
+		err = c.CreateExpect(ctx, x)
+		text += ", even when deleting it first"
+	}
+	if err != nil {
+		d.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(err))
+	}
+	return ctx.Err()
+}

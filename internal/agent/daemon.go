@@ -1,0 +1,507 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/statesync"
+	"github.com/spoor-project/spoor/internal/statesync/channel"
+	"github.com/spoor-project/spoor/internal/statesync/wire"
+)
+
+// Daemon is a running node.
+type Daemon struct {
+	cfg     *config.Config
+	log     *Log
+	begun   time.Time
+	kernel  *kernel
+	engine  *statesync.Engine // nil without Sync
+	group   *channel.Group    // nil without Sync
+	control net.Listener      // nil without UNIX Path
+	stop    context.CancelFunc
+	work    sync.WaitGroup // goroutines
+
+	// What the others hand to the loop.
+	events  chan handover[[]flow.Event]
+	expects chan handover[*flow.ExpectEvent]
+	packets chan handover[arrival]
+	calls   chan func()
+	// operations are for the injector; when it falls behind the loop waits.
+	operations chan []statesync.Operation
+
+	// The loop's.
+	next, last statesync.Moment // when the engine shall run, and when it ran
+	flushing   bool             // the kernel's table is being flushed
+	committing bool
+	reading    bool             // the kernel's table is being read
+	rereadAt   statesync.Moment // after a loss of events; 0: not
+	purgeAt    statesync.Moment // of the kernel's table; 0: not
+	runtime    RuntimeStatus
+	injected   InjectStatus
+	entries    entries
+}
+
+// handover lends something to the loop until done is closed.
+type handover[T any] struct {
+	it   T
+	done chan<- struct{}
+}
+
+// arrival is what came through a channel.
+type arrival struct {
+	channel   int
+	datagrams [][]byte
+}
+
+// runEvery bounds how often what is queued is sent: what happens within that time shares datagrams, and is late
+// by no more.
+const runEvery = statesync.Moment(4 * time.Millisecond)
+
+// Open makes everything ready: the kernel's table has been read when it returns. seq numbers the first
+// message; conntrackd takes the Unix time.
+func Open(cfg *config.Config, log *Log, seq uint32) (*Daemon, error) {
+	d := &Daemon{
+		cfg: cfg, log: log, begun: time.Now(),
+		events: make(chan handover[[]flow.Event]), expects: make(chan handover[*flow.ExpectEvent]),
+		packets: make(chan handover[arrival]), calls: make(chan func()), operations: make(chan []statesync.Operation, 16),
+	}
+	if err := d.open(seq); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) open(seq uint32) (err error) {
+	if err := d.listen(); err != nil {
+		return fmt.Errorf("can't open unix socket!: %w", err)
+	}
+	if s := d.cfg.Sync; s != nil {
+		if err := d.openSync(s, seq); err != nil {
+			return err
+		}
+	}
+	if d.kernel, err = openKernel(d.cfg); err != nil {
+		return fmt.Errorf("can't open netlink handler: %w", err)
+	}
+	if d.engine != nil && !d.cfg.Sync.DisableInternalCache {
+		if err := d.readAtStart(); err != nil {
+			return err
+		}
+	}
+	d.announce()
+	return nil
+}
+
+// announce logs how the daemon works where that is not the usual way.
+func (d *Daemon) announce() {
+	g := &d.cfg.General
+	say := func(when bool, text string, args ...any) {
+		if when {
+			d.log.Printf(statesync.Notice, text, args...)
+		}
+	}
+	if s := d.cfg.Sync; s != nil {
+		say(s.DisableInternalCache, "disabling internal cache")
+		say(s.DisableExternalCache, "disabling external cache")
+	}
+	say(g.NetlinkEventsReliable, "reliable ctnetlink event delivery is ENABLED.")
+	// The kernel's filter differs in what it lets pass; what is asked for is what the daemon's does.
+	say(g.Filter != nil, "using user-space event filtering")
+	if g.NetlinkBufferSize == 0 || g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth {
+		say(true, "NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
+	}
+	say(true, "netlink event socket buffer size has been set to %d bytes", d.kernel.events.Buffer())
+}
+
+func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
+	o := statesync.Options{
+		Mode: modes[s.Mode], FirstSeq: seq, HashLimit: int(d.cfg.General.HashLimit),
+		ResendQueue: int(s.ResendQueueSize), AckWindow: int(s.ACKWindowSize),
+		Refresh: int(s.RefreshTime / time.Second), CacheTimeout: int(s.CacheTimeout / time.Second),
+		NoInternalCache: s.DisableInternalCache, NoExternalCache: s.DisableExternalCache,
+		Wire: wire.Options{TCPWindowTracking: s.TCPWindowTracking, OmitTimeout: s.CommitTimeout > 0},
+	}
+	d.entries = entries{s.CommitTimeout, s.TCPWindowTracking}
+	group, err := openChannels(s)
+	if err != nil {
+		return fmt.Errorf("can't open channel socket: %w", err)
+	}
+	d.group = group
+	o.Room = group.Room()
+	d.engine = statesync.New(o)
+	return nil
+}
+
+var modes = map[config.Mode]statesync.Mode{config.FTFW: statesync.FTFW, config.ALARM: statesync.ALARM, config.NOTRACK: statesync.NOTRACK}
+
+var kinds = map[config.Kind]channel.Kind{config.UDP: channel.UDP, config.Multicast: channel.Multicast, config.TCP: channel.TCP}
+
+// openChannels opens the dedicated links.
+func openChannels(s *config.Sync) (*channel.Group, error) {
+	var open []*channel.Channel
+	fail := func(err error) (*channel.Group, error) {
+		for _, c := range open {
+			c.Close()
+		}
+		return nil, err
+	}
+	current := 0
+	for i := range s.Channels {
+		c := &s.Channels[i]
+		o := &channel.Options{Kind: kinds[c.Kind], Port: c.Port, Interface: c.Interface,
+			SendBuffer: int(c.SndSocketBuffer), ReceiveBuffer: int(c.RcvSocketBuffer), NoChecksum: !c.Checksum,
+			ErrorQueueLength: int(s.ErrorQueueLength), Split: wholeMessages}
+		if o.Local, o.Remote = c.Local, c.Peer; c.Kind == config.Multicast {
+			o.Remote = c.Group
+		}
+		ch, err := channel.Open(o)
+		if err != nil {
+			return fail(err)
+		}
+		open = append(open, ch)
+		if c.Default {
+			current = i
+		}
+	}
+	links, err := channel.OpenLinks(nil)
+	if err != nil {
+		return fail(err)
+	}
+	return channel.NewGroup(open, current, links)
+}
+
+// wholeMessages cuts a stream.
+func wholeMessages(b []byte) int {
+	r := wire.Stream(b)
+	for r.Next() {
+	}
+	return r.Consumed()
+}
+
+// readAtStart fills the internal cache. Events are queued by now, so that nothing is missed in between.
+func (d *Daemon) readAtStart() error {
+	ctx := context.Background()
+	for f, err := range d.kernel.client.Flows(ctx, nil) {
+		if err != nil {
+			return fmt.Errorf("can't get kernel conntrack table: %w", err)
+		}
+		if d.kernel.filter.passes(&f, flow.Update) {
+			d.engine.Read(d.now(), &f, false, true)
+		}
+	}
+	if d.kernel.expect == nil {
+		return nil
+	}
+	for x, err := range d.kernel.client.Expects(ctx, flow.AnyFamily) {
+		if err != nil {
+			return fmt.Errorf("can't get kernel expect table: %w", err)
+		}
+		if d.kernel.filter.passesExpect(&x) {
+			d.engine.ExpectEvent(d.now(), &flow.ExpectEvent{Type: flow.New, Expect: x}, statesync.Commit)
+		}
+	}
+	return nil
+}
+
+// Close gives back what Open has taken. Run does it too.
+func (d *Daemon) Close() error {
+	var errs []error
+	if d.control != nil {
+		errs = append(errs, d.control.Close())
+	}
+	if d.group != nil {
+		errs = append(errs, d.group.Close())
+	}
+	if d.kernel != nil {
+		errs = append(errs, d.kernel.close())
+	}
+	return errors.Join(errs...)
+}
+
+func (d *Daemon) now() statesync.Moment { return statesync.Moment(time.Since(d.begun)) }
+
+// Run works until ctx ends, a request stops it, or something fails without which there is no going on.
+func (d *Daemon) Run(ctx context.Context) error {
+	ctx, d.stop = context.WithCancel(ctx)
+	defer d.stop()
+	failed := make(chan error, 4)
+	start := func(f func(context.Context) error) {
+		d.work.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				failed <- err
+			}
+		})
+	}
+	start(d.followEvents)
+	if d.kernel.expect != nil {
+		start(d.followExpects)
+	}
+	if d.group != nil {
+		start(d.receive)
+	}
+	if d.control != nil {
+		start(d.serve)
+	}
+	if s := d.cfg.Sync; s != nil && s.DisableExternalCache {
+		start(d.inject)
+	}
+	if s := d.cfg.Sync; s != nil && s.StartupResync {
+		d.engine.RequestResync(d.now())
+	}
+	err := d.loop(ctx, failed)
+	d.stop()
+	err = errors.Join(err, d.Close())
+	d.work.Wait()
+	return err
+}
+
+// loop owns the state.
+func (d *Daemon) loop(ctx context.Context, failed <-chan error) error {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-failed:
+			return err
+		case h := <-d.events:
+			d.takeEvents(h.it)
+			close(h.done)
+		case h := <-d.expects:
+			if d.engine != nil {
+				d.engine.ExpectEvent(d.now(), h.it, d.kernel.origin(h.it.PortID))
+			}
+			close(h.done)
+		case h := <-d.packets:
+			d.takePackets(&h.it)
+			close(h.done)
+		case call := <-d.calls:
+			call()
+		case <-timer.C:
+		}
+		timer.Reset(d.turn(ctx))
+	}
+}
+
+// turn does what is due and returns how long nothing will be.
+func (d *Daemon) turn(ctx context.Context) time.Duration {
+	now := d.now()
+	if d.rereadAt != 0 && now >= d.rereadAt {
+		d.rereadAt = 0
+		d.readKernel(ctx, true)
+	}
+	if d.purgeAt != 0 && now >= d.purgeAt {
+		d.purgeAt = 0
+		d.log.Printf(statesync.Notice, "flushing kernel conntrack table (scheduled)")
+		d.engine.FlushInternal(now)
+		d.flushKernel(ctx, nil)
+	}
+	if d.engine == nil {
+		return time.Hour
+	}
+	if d.engine.Pending() {
+		d.next = min(d.next, d.last+runEvery)
+	}
+	if now >= d.next {
+		d.next, d.last = d.engine.Run(now), now
+		d.carryOut(ctx)
+	}
+	return time.Duration(max(0, d.next-now))
+}
+
+func (d *Daemon) takeEvents(events []flow.Event) {
+	now := d.now()
+	for i := range events {
+		ev := &events[i]
+		if ev.Type == flow.Lost {
+			d.lostEvents(now)
+			continue
+		}
+		if d.engine != nil {
+			d.engine.Event(now, ev, d.kernel.origin(ev.PortID))
+		}
+	}
+}
+
+// lostEvents has the kernel's table read again, when the storm that made the kernel drop events may be over.
+func (d *Daemon) lostEvents(now statesync.Moment) {
+	if after := d.cfg.General.NetlinkOverrunResync; after > 0 && d.engine != nil {
+		d.rereadAt = now + statesync.Moment(after)
+	}
+}
+
+func (d *Daemon) takePackets(a *arrival) {
+	now := d.now()
+	for _, b := range a.datagrams {
+		if d.engine.Datagram(now, b) {
+			d.group.Accepted(a.channel)
+		}
+	}
+}
+
+// carryOut does what the engine wants done.
+func (d *Daemon) carryOut(ctx context.Context) {
+	out := d.engine.Take()
+	for _, l := range out.Log {
+		d.log.Printf(l.Level, "%s", l.Text)
+	}
+	if len(out.Kernel) > 0 {
+		select {
+		case d.operations <- slices.Clone(out.Kernel):
+		case <-ctx.Done():
+		}
+	}
+	if out.DumpKernel {
+		d.bypassAll(ctx)
+	}
+	var datagrams [][]byte
+	for b := range out.Datagrams {
+		datagrams = append(datagrams, b)
+	}
+	if len(datagrams) > 0 {
+		d.group.Send(datagrams...) // counted by the channel
+		d.engine.SetRoom(d.group.Room())
+	}
+	d.engine.Done()
+}
+
+// call has f run in the loop, and reports whether it was.
+func (d *Daemon) call(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	select {
+	case d.calls <- func() { f(); close(done) }:
+		<-done
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// lend hands something to the loop, and reports whether it took it.
+func lend[T any](ctx context.Context, to chan<- handover[T], it T) bool {
+	done := make(chan struct{})
+	select {
+	case to <- handover[T]{it, done}:
+		<-done
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (d *Daemon) followEvents(ctx context.Context) error {
+	return d.kernel.follow(ctx, func(events []flow.Event) bool { return lend(ctx, d.events, events) })
+}
+
+func (d *Daemon) followExpects(ctx context.Context) error {
+	return d.kernel.followExpects(ctx, func(ev *flow.ExpectEvent) bool { return lend(ctx, d.expects, ev) })
+}
+
+func (d *Daemon) receive(ctx context.Context) error {
+	deliver := func(channel int, datagrams [][]byte) { lend(ctx, d.packets, arrival{channel, datagrams}) }
+	return d.group.Run(ctx, deliver, func(v channel.Verdict, device string) {
+		switch v {
+		case channel.Switched:
+			d.log.Printf(statesync.Notice, "device `%s' becomes dedicated link", device)
+		case channel.NoneLeft:
+			d.log.Printf(statesync.Error, "no dedicated links available!")
+		}
+	})
+}
+
+// readKernel reads the kernel's table in the background and takes it into the internal cache. tell sends what
+// is found, and that flows have vanished.
+func (d *Daemon) readKernel(ctx context.Context, tell bool) {
+	if d.reading || d.engine == nil {
+		return
+	}
+	d.reading = true
+	d.runtime.Resyncs++
+	if tell {
+		d.engine.BeginReading(d.now())
+	}
+	d.work.Go(func() {
+		err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) })
+		d.call(ctx, func() {
+			d.reading = false
+			switch {
+			case err != nil && ctx.Err() == nil:
+				// What has vanished cannot be told by half a table: once more.
+				d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err)
+				d.lostEvents(d.now())
+			case err == nil && tell:
+				d.engine.EndReading(d.now())
+			}
+		})
+	})
+}
+
+// eachFlow has each flow of the kernel's table that passes the filter taken in by the loop.
+func (d *Daemon) eachFlow(ctx context.Context, take func(*flow.Flow)) error {
+	batch := make([]flow.Flow, 0, eventsAtOnce)
+	handOver := func() bool {
+		ok := d.call(ctx, func() {
+			for i := range batch {
+				take(&batch[i])
+			}
+		})
+		batch = batch[:0]
+		return ok
+	}
+	for f, err := range d.kernel.client.Flows(ctx, nil) {
+		if err != nil {
+			return err
+		}
+		if !d.kernel.filter.passes(&f, flow.Update) {
+			continue
+		}
+		if batch = append(batch, f); len(batch) == cap(batch) && !handOver() {
+			return ctx.Err()
+		}
+	}
+	if !handOver() {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// bypassAll sends the kernel's table: a bulk without an internal cache.
+func (d *Daemon) bypassAll(ctx context.Context) {
+	d.work.Go(func() {
+		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Bypass(d.now(), f) }); err != nil && ctx.Err() == nil {
+			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
+		}
+	})
+}
+
+// flushKernel empties the kernel's table of the flows that pass the filter, in the background.
+// done, if not nil, is called when that is over.
+func (d *Daemon) flushKernel(ctx context.Context, done func()) {
+	if d.flushing {
+		return
+	}
+	d.flushing = true
+	d.runtime.Flushes++
+	d.work.Go(func() {
+		defer func() {
+			if done != nil {
+				done()
+			}
+		}()
+		err := d.kernel.flushFlows(ctx)
+		d.call(ctx, func() {
+			d.flushing = false
+			if err != nil && ctx.Err() == nil {
+				d.log.Printf(statesync.Error, "can't flush the kernel's table: %v", err)
+			}
+		})
+	})
+}

@@ -1,0 +1,162 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"sync/atomic"
+
+	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/statesync"
+)
+
+// kernel is the daemon's side towards the kernel's table.
+type kernel struct {
+	client *conntrack.Client
+	events *conntrack.Follower
+	expect *conntrack.ExpectFollower // nil without
+	filter *filter
+
+	// Who writes what, so that events of the daemon's own doing are told from those of others.
+	commit, flush, inject *conntrack.Writer
+
+	received, filtered, failed, overruns atomic.Uint64
+}
+
+func openKernel(cfg *config.Config) (*kernel, error) {
+	k := &kernel{filter: newFilter(cfg.General.Filter)}
+	var err error
+	if k.client, err = conntrack.Dial(nil); err != nil {
+		return nil, err
+	}
+	g := &cfg.General
+	opts := &conntrack.FollowOptions{
+		Buffer: int(g.NetlinkBufferSize), MaxBuffer: int(g.NetlinkBufferSizeMaxGrowth),
+		Reliable: g.NetlinkEventsReliable, NoENOBUFS: g.NetlinkEventsReliable,
+	}
+	if k.events, err = k.client.Subscribe(opts); err != nil {
+		return nil, errors.Join(err, k.close())
+	}
+	if s := cfg.Sync; s != nil && s.ExpectationSync {
+		k.filter.helpers, k.filter.anyHelper = s.ExpectationHelpers, s.ExpectationHelpers == nil
+		if k.expect, err = k.client.SubscribeExpects(opts); err != nil {
+			return nil, errors.Join(err, k.close())
+		}
+	}
+	for _, w := range []**conntrack.Writer{&k.commit, &k.flush, &k.inject} {
+		if *w, err = k.client.NewWriter(); err != nil {
+			return nil, errors.Join(err, k.close())
+		}
+	}
+	return k, nil
+}
+
+func (k *kernel) close() error {
+	var errs []error
+	for _, w := range []*conntrack.Writer{k.commit, k.flush, k.inject} {
+		if w != nil {
+			errs = append(errs, w.Close())
+		}
+	}
+	if k.events != nil {
+		errs = append(errs, k.events.Close())
+	}
+	if k.expect != nil {
+		errs = append(errs, k.expect.Close())
+	}
+	errs = append(errs, k.client.Close())
+	// Streams close their sockets when they end.
+	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, os.ErrClosed) })
+	return errors.Join(errs...)
+}
+
+// origin tells who made the kernel do something.
+func (k *kernel) origin(portID uint32) statesync.Origin {
+	switch portID {
+	case 0:
+	case k.commit.PortID():
+		return statesync.Commit
+	case k.flush.PortID():
+		return statesync.Flush
+	case k.inject.PortID():
+		return statesync.Injector
+	}
+	return statesync.Others
+}
+
+// eventsAtOnce is how many events are handed over together if so many have come.
+const eventsAtOnce = 256
+
+// follow hands over events, as many at once as there are, until ctx ends or deliver returns false. The slice
+// is lent until deliver returns.
+func (k *kernel) follow(ctx context.Context, deliver func([]flow.Event) bool) error {
+	batch := make([]flow.Event, 0, eventsAtOnce)
+	for ev, err := range k.events.Events(ctx) {
+		if err != nil {
+			return err
+		}
+		switch {
+		case ev.Type == flow.Lost:
+			k.failed.Add(1)
+			k.overruns.Add(1)
+			batch = append(batch, ev)
+		default:
+			k.received.Add(1)
+			if k.filter.passes(&ev.Flow, ev.Type) {
+				batch = append(batch, ev)
+			} else {
+				k.filtered.Add(1)
+			}
+		}
+		if len(batch) > 0 && (len(batch) == cap(batch) || !k.events.Queued()) {
+			if !deliver(batch) {
+				return nil
+			}
+			batch = batch[:0]
+		}
+	}
+	return nil
+}
+
+// followExpects is follow for expectations, of which there are few.
+func (k *kernel) followExpects(ctx context.Context, deliver func(*flow.ExpectEvent) bool) error {
+	for ev, err := range k.expect.Events(ctx) {
+		if err != nil {
+			return err
+		}
+		if ev.Type != flow.Lost && k.filter.passesExpect(&ev.Expect) && !deliver(&ev) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// flushFlows deletes the flows that pass the filter; others are none of the daemon's business.
+func (k *kernel) flushFlows(ctx context.Context) error {
+	var b conntrack.Batch
+	carryOut := func() error {
+		if b.Len() == 0 {
+			return nil
+		}
+		_, err := k.flush.Do(ctx, &b)
+		b.Reset()
+		return err
+	}
+	for f, err := range k.client.Flows(ctx, nil) {
+		if err != nil {
+			return err
+		}
+		if !k.filter.passes(&f, flow.Update) {
+			continue
+		}
+		if b.Delete(&f); b.Full() {
+			if err := carryOut(); err != nil {
+				return err
+			}
+		}
+	}
+	return carryOut()
+}

@@ -1,0 +1,62 @@
+package agent
+
+import (
+	"fmt"
+	"io"
+	"log/syslog"
+	"os"
+	"time"
+
+	"github.com/spoor-project/spoor/internal/statesync"
+)
+
+// Log is where the daemon says what happens: the console while there is one, a file, syslog, or several.
+// Lines have the form of conntrackd's. It may be used by several goroutines.
+type Log struct {
+	// Out and Err are the console, for what is normal and for what is not; nil is none.
+	Out, Err io.Writer
+	// File is appended to; nil is none.
+	File io.Writer
+	// Syslog may be nil.
+	Syslog *syslog.Writer
+}
+
+var levelNames = [...]string{statesync.Info: "info", statesync.Notice: "notice", statesync.Warning: "warning", statesync.Error: "ERROR"}
+
+// Printf logs a line, without a newline at its end.
+func (l *Log) Printf(level statesync.Level, format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	line := fmt.Sprintf("[%s] (pid=%d) [%s] %s\n", time.Now().Format(time.ANSIC), os.Getpid(), levelNames[level], text)
+	console := l.Out
+	if level >= statesync.Warning {
+		console = l.Err
+	}
+	if console != nil {
+		io.WriteString(console, line)
+	}
+	if l.File != nil {
+		io.WriteString(l.File, line)
+	}
+	if s := l.Syslog; s != nil {
+		switch level {
+		case statesync.Info:
+			s.Info(text)
+		case statesync.Notice:
+			s.Notice(text)
+		case statesync.Warning:
+			s.Warning(text)
+		default:
+			s.Err(text)
+		}
+	}
+}
+
+// Entry logs a flow or an expectation that the kernel has refused.
+func (l *Log) Entry(text string) {
+	if l.File != nil {
+		fmt.Fprintf(l.File, "%s\t%s\n", time.Now().Format(time.ANSIC), text)
+	}
+	if l.Syslog != nil {
+		l.Syslog.Err(text)
+	}
+}

@@ -1,0 +1,203 @@
+package conntrackdcli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/syslog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spoor-project/spoor/internal/agent"
+	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/libc"
+	"github.com/spoor-project/spoor/internal/release"
+	"github.com/spoor-project/spoor/internal/statesync"
+)
+
+// Main carries out a command line and returns the exit code.
+func Main(args []string, stdout, stderr io.Writer) int {
+	p := &program{args: args, stdout: stdout, stderr: stderr, log: &agent.Log{Out: stdout, Err: stderr}}
+	if err := p.run(); err != nil {
+		return 1
+	}
+	return 0
+}
+
+// program is one run.
+type program struct {
+	args           []string
+	stdout, stderr io.Writer
+	log            *agent.Log
+	cfg            *config.Config
+}
+
+var errFailed = errors.New("failed") // and said why
+
+func (p *program) fail(format string, args ...any) error {
+	p.log.Printf(statesync.Error, format, args...)
+	return errFailed
+}
+
+func (p *program) run() error {
+	c, err := parse(p.args)
+	for _, w := range c.warnings {
+		p.log.Printf(statesync.Warning, "%s", w)
+	}
+	var usageErr usageError
+	switch {
+	case errors.As(err, &usageErr):
+		io.WriteString(p.stdout, usage(p.args[0]))
+		return p.fail("%s", err)
+	case err != nil:
+		return p.fail("%s", err)
+	case c.version:
+		fmt.Fprintf(p.stdout, "Connection tracking userspace daemon v1.4.9. Licensed under GPLv2.\n"+
+			"This is spoor %s, a compatible program with a licence of its own.\n", release.Version)
+		return nil
+	case c.help:
+		io.WriteString(p.stdout, usage(p.args[0]))
+		return nil
+	case c.dissect != nil:
+		return p.dissect(c.dissect)
+	}
+	syscall.Umask(0o177)
+	text, err := os.ReadFile(c.config)
+	if err != nil {
+		return p.fail("can't open config file `%s'", c.config)
+	}
+	etcProtocols, _ := os.ReadFile("/etc/protocols")
+	file := config.Parse(c.config, text, config.Lookup{
+		Protocol:  config.Protocols(etcProtocols),
+		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
+	})
+	if c.check {
+		return p.check(file)
+	}
+	for _, problem := range file.Original() {
+		level := statesync.Warning
+		if problem.Severity == config.Error {
+			level = statesync.Error
+		}
+		p.log.Printf(level, "%s", problem.Text)
+	}
+	if file.Err() != nil {
+		return errFailed
+	}
+	p.cfg = &file.Config
+	if c.asks {
+		if err := agent.Ask(p.cfg.General.UNIXPath, c.request, p.stdout); err != nil {
+			return p.fail("can't connect: is conntrackd running? appropriate permissions?")
+		}
+		return nil
+	}
+	if c.daemon && !inBackground() {
+		return p.background()
+	}
+	return p.daemon(c.daemon)
+}
+
+// check prints all that is wrong with a configuration, and what it comes down to.
+func (p *program) check(file *config.File) error {
+	for _, problem := range file.Sorted() {
+		fmt.Fprintln(p.stderr, problem)
+	}
+	if file.Err() != nil {
+		return errFailed
+	}
+	p.stdout.Write(file.Config.AppendEffective(nil))
+	return nil
+}
+
+// daemon runs until it is told to stop.
+func (p *program) daemon(background bool) error {
+	g := &p.cfg.General
+	if err := p.openLogs(g); err != nil {
+		return err
+	}
+	if background {
+		p.log.Out, p.log.Err = nil, nil // once the logs are open, they are the only place
+	}
+	lock, err := os.OpenFile(g.LockFile, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return p.fail("lockfile `%s' exists, perhaps conntrackd already running?", g.LockFile)
+	}
+	lock.Close()
+	defer os.Remove(g.LockFile)
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE)
+	d, err := agent.Open(p.cfg, p.log, uint32(time.Now().Unix()))
+	if err != nil {
+		p.log.Printf(statesync.Error, "%s", initialisationText(err))
+		p.log.Printf(statesync.Error, "initialization failed")
+		return p.fail("conntrackd cannot start, please review your configuration")
+	}
+	p.log.Printf(statesync.Notice, "initialization completed")
+	os.Chdir("/")
+	if background {
+		p.log.Printf(statesync.Notice, "-- starting in daemon mode --")
+		leaveConsole()
+	} else {
+		p.log.Printf(statesync.Notice, "-- starting in console mode --")
+	}
+	tell := newNotifier(g.Systemd)
+	tell.say("READY=1")
+	stopDog := tell.watchdog()
+	defer stopDog()
+	err = d.Run(ctx)
+	tell.say("STOPPING=1")
+	if err != nil {
+		return p.fail("%v", err)
+	}
+	p.log.Printf(statesync.Notice, "---- shutdown received ----")
+	return nil
+}
+
+// initialisationText is the original's for its cause, with the system's words.
+func initialisationText(err error) string {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		head, _, _ := cut(err.Error())
+		return head + ": " + libc.Strerror(errno)
+	}
+	return err.Error()
+}
+
+// cut splits what we say from what the system says.
+func cut(s string) (head, rest string, ok bool) {
+	for i := 0; i+1 < len(s); i++ {
+		if s[i] == ':' && s[i+1] == ' ' {
+			return s[:i], s[i+2:], true
+		}
+	}
+	return s, "", false
+}
+
+// openLogs opens what the daemon writes to.
+func (p *program) openLogs(g *config.General) error {
+	if g.LogFile != "" {
+		f, err := os.OpenFile(g.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			fmt.Fprintf(p.stderr, "ERROR: can't open logfile `%s'.Reason: %s\n", g.LogFile, libc.ErrorText(err))
+			return errFailed
+		}
+		p.log.File = f
+	}
+	if facility, ok := facilities[g.Syslog]; ok {
+		if w, err := syslog.New(facility|syslog.LOG_NOTICE, "conntrack-tools"); err == nil {
+			p.log.Syslog = w
+		}
+	}
+	return nil
+}
+
+var facilities = map[string]syslog.Priority{
+	"daemon": syslog.LOG_DAEMON, "local0": syslog.LOG_LOCAL0, "local1": syslog.LOG_LOCAL1, "local2": syslog.LOG_LOCAL2,
+	"local3": syslog.LOG_LOCAL3, "local4": syslog.LOG_LOCAL4, "local5": syslog.LOG_LOCAL5, "local6": syslog.LOG_LOCAL6,
+	"local7": syslog.LOG_LOCAL7,
+}
