@@ -48,7 +48,7 @@ var floors = map[string]int{
 
 // testSupport are packages that lie in their subject's folder and that only tests
 // import.
-var testSupport = []string{"internal/nfnetlink/nfnetlinktest", "internal/nstest", "internal/nstest/testdata/hello"}
+var testSupport = []string{"internal/nfnetlink/nfnetlinktest", "internal/statesync/channel/channeltest", "internal/nstest", "internal/nstest/testdata/hello"}
 
 // doors says which packages a third-party module comes in through; nil is any.
 var doors = map[string][]string{

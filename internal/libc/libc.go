@@ -1,4 +1,3 @@
-// Package libc has texts of the C library that scripts look for in messages.
 package libc
 
 import (
