@@ -14,7 +14,7 @@ import (
 	"github.com/spoor-project/spoor/internal/statesync/wire"
 )
 
-// atOnce is how many flows of a cache are looked at in one go, so that nothing else waits for long.
+// atOnce is how many flows of a cache are shown in one go, so that nothing else waits for long.
 const atOnce = 1024
 
 // committed is what came of a commit.
@@ -63,36 +63,115 @@ type told struct {
 	silent int
 }
 
+// commitFlows builds requests while the kernel is busy with those before.
 func (d *Daemon) commitFlows(ctx context.Context) (c committed, err error) {
-	w := &maker{writer: d.kernel.commit, verb: "commit", log: d.logRefused}
-	flows := make([]told, 0, atOnce)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	built := make(chan *shipment, 4)
+	empty := make(chan *shipment, cap(built)+2)
+	for range cap(empty) {
+		empty <- &shipment{flows: make([]told, 0, conntrack.MaxBatch)}
+	}
+	go func() {
+		defer close(built)
+		d.buildCommit(ctx, built, empty)
+	}()
+	for s := range built {
+		if err := d.ship(ctx, s, &c); err != nil {
+			return c, err
+		}
+		s.flows = s.flows[:0]
+		empty <- s
+	}
+	return c, ctx.Err()
+}
+
+// shipment is a batch of requests and what they are made of.
+type shipment struct {
+	flows []told
+	batch conntrack.Batch
+}
+
+// buildCommit fills shipments with the external cache: in a first pass flows that stand for themselves, and
+// then, when those are made, those that belong to another.
+func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty <-chan *shipment) {
 	for _, wanted := range []bool{false, true} {
 		for at := mirror.Ref(0); ; {
-			flows = flows[:0]
+			var s *shipment
+			select {
+			case s = <-empty:
+			case <-ctx.Done():
+				return
+			}
 			if !d.call(ctx, func() {
-				at = d.engine.External(d.now(), at, atOnce, func(c *statesync.Cached) {
+				at = d.engine.External(d.now(), at, conntrack.MaxBatch, func(c *statesync.Cached) {
 					if related(c.Flow) == wanted {
-						flows = append(flows, told{*c.Flow, c.Silent})
+						s.flows = append(s.flows, told{*c.Flow, c.Silent})
 					}
 				})
 			}) {
-				return w.committed, ctx.Err()
+				return
 			}
-			for i := range flows {
-				e := d.entries.ofAge(&flows[i].flow, flows[i].silent)
-				if err := w.make(ctx, &flows[i].flow, &e); err != nil {
-					return w.committed, err
-				}
+			s.batch.Reset()
+			for i := range s.flows {
+				e := d.entries.ofAge(&s.flows[i].flow, s.flows[i].silent)
+				s.batch.Create(&e)
 			}
-			if err := w.finish(ctx); err != nil { // before flows is used again
-				return w.committed, err
+			select {
+			case built <- s:
+			case <-ctx.Done():
+				return
 			}
 			if at == 0 {
 				break
 			}
 		}
 	}
-	return w.committed, nil
+}
+
+// ship carries out a shipment. What exists is deleted and made anew.
+func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
+	if len(s.flows) == 0 {
+		return nil
+	}
+	w := d.kernel.commit
+	results, err := w.Do(ctx, &s.batch)
+	if err != nil {
+		return err
+	}
+	var exist []*told
+	count := func(f *flow.Flow, err error) {
+		if err != nil {
+			c.failed++
+			d.logRefused(f, "commit-create", err)
+			return
+		}
+		c.made++
+	}
+	for i := range results {
+		if t := &s.flows[i]; errors.Is(results[i].Err, conntrack.ErrExists) {
+			exist = append(exist, t)
+		} else {
+			count(&t.flow, results[i].Err)
+		}
+	}
+	for len(exist) > 0 {
+		part := exist[:min(len(exist), conntrack.MaxBatch/2)]
+		exist = exist[len(part):]
+		s.batch.Reset()
+		for _, t := range part {
+			e := d.entries.ofAge(&t.flow, t.silent)
+			s.batch.Delete(&flow.Flow{Orig: t.flow.Orig, Zone: t.flow.Zone})
+			s.batch.Create(&e)
+		}
+		if results, err = w.Do(ctx, &s.batch); err != nil {
+			return err
+		}
+		for i, t := range part {
+			count(&t.flow, results[2*i+1].Err)
+		}
+	}
+	return nil
 }
 
 func (d *Daemon) logRefused(f *flow.Flow, what string, err error) {
@@ -139,80 +218,6 @@ func (b *entries) expectTimeout(x *flow.Expect, silent int) time.Duration {
 		return 60 * time.Second
 	}
 	return left
-}
-
-// maker makes flows in batches. One that exists is deleted and made anew.
-type maker struct {
-	writer *conntrack.Writer
-	batch  conntrack.Batch
-	made   []*flow.Flow
-	again  []pending // exist, and are made anew in the next batch
-	verb   string
-	log    func(f *flow.Flow, what string, err error)
-	committed
-}
-
-type pending struct {
-	flow  *flow.Flow
-	entry conntrack.Entry
-}
-
-// make puts a flow into the batch; f and what e points to must stay as they are until finish.
-func (m *maker) make(ctx context.Context, f *flow.Flow, e *conntrack.Entry) error {
-	m.batch.Create(e)
-	m.made = append(m.made, f)
-	m.again = append(m.again, pending{f, *e})
-	if m.batch.Full() {
-		return m.finish(ctx)
-	}
-	return nil
-}
-
-// finish carries out what is in the batch.
-func (m *maker) finish(ctx context.Context) error {
-	if m.batch.Len() == 0 {
-		return nil
-	}
-	results, err := m.writer.Do(ctx, &m.batch)
-	if err != nil {
-		return err
-	}
-	var exist []pending
-	for i := range results {
-		switch err := results[i].Err; {
-		case err == nil:
-			m.committed.made++
-		case errors.Is(err, conntrack.ErrExists):
-			exist = append(exist, m.again[i])
-		default:
-			m.committed.failed++
-			m.log(m.made[i], m.verb+"-create", err)
-		}
-	}
-	m.batch.Reset()
-	m.made, m.again = m.made[:0], m.again[:0]
-	for len(exist) > 0 {
-		part := exist[:min(len(exist), conntrack.MaxBatch/2)]
-		exist = exist[len(part):]
-		for i := range part {
-			m.batch.Delete(&flow.Flow{Orig: part[i].flow.Orig, Zone: part[i].flow.Zone})
-			m.batch.Create(&part[i].entry)
-		}
-		results, err := m.writer.Do(ctx, &m.batch)
-		if err != nil {
-			return err
-		}
-		for i := range part {
-			if err := results[2*i+1].Err; err != nil {
-				m.committed.failed++
-				m.log(part[i].flow, m.verb+"-create", err)
-			} else {
-				m.committed.made++
-			}
-		}
-		m.batch.Reset()
-	}
-	return nil
 }
 
 // inject carries out operations as peers tell of flows: there is no external cache.

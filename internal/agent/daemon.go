@@ -122,7 +122,7 @@ func (d *Daemon) announce() {
 
 func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
 	o := statesync.Options{
-		Mode: modes[s.Mode], FirstSeq: seq, HashLimit: int(d.cfg.General.HashLimit),
+		Mode: modes[s.Mode], FirstSeq: seq, HashSize: int(min(d.cfg.General.HashSize, 1<<22)), HashLimit: int(d.cfg.General.HashLimit),
 		ResendQueue: int(s.ResendQueueSize), AckWindow: int(s.ACKWindowSize),
 		Refresh: int(s.RefreshTime / time.Second), CacheTimeout: int(s.CacheTimeout / time.Second),
 		NoInternalCache: s.DisableInternalCache, NoExternalCache: s.DisableExternalCache,

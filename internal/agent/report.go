@@ -49,8 +49,8 @@ func appendGeneral(b []byte, s *Status) []byte {
 	return b
 }
 
-// appendExpects appends what appendGeneral does, but of expectations: these have caches of their own. They
-// never get past the internal cache, so there is nothing to count without one.
+// appendExpects appends what appendGeneral does, but of expectations, which have caches of their own. Without a cache
+// they are not counted.
 func appendExpects(b []byte, s *Status) []byte {
 	if s.Sync == nil || !s.Sync.ExpectationSync {
 		return b
@@ -77,8 +77,10 @@ func appendCaches(b []byte, s *Status) []byte {
 func appendSides(b []byte, s *SyncStatus, form func([]byte, string, *statesync.CacheStats) []byte) []byte {
 	if s.NoInternalCache {
 		y := &s.Caches.Bypass
-		b = fmt.Appendf(b, "internal bypass:\nconnections new:\t\t%12d\nconnections updated:\t\t%12d\nconnections destroyed:\t\t%12d\n\n",
-			y.New, y.Updated, y.Destroyed)
+		b = fmt.Appendf(b, "internal bypass:\n"+
+			"connections new:\t\t%12d\n"+
+			"connections updated:\t\t%12d\n"+
+			"connections destroyed:\t\t%12d\n\n", y.New, y.Updated, y.Destroyed)
 	} else {
 		b = form(b, "internal", &s.Caches.Internal)
 	}
@@ -134,7 +136,8 @@ func appendNetwork(b []byte, s *Status) []byte {
 		b = fmt.Appendf(b, "\t\t%s:\t%20d\n", f.name, n.Faults[f.fault])
 	}
 	b = fmt.Appendf(b, "\tsend:\n\t\tMalformed messages:\t%20d\n\n", n.SendMalformed)
-	b = fmt.Appendf(b, "sequence tracking statistics:\n\trecv:\n\t\tPackets lost:\t\t%20d\n\t\tPackets before:\t\t%20d\n\n", n.Lost, n.Before)
+	b = fmt.Appendf(b, "sequence tracking statistics:\n\trecv:\n\t\tPackets lost:\t\t%20d\n\t\tPackets before:\t\t%20d\n\n",
+		n.Lost, n.Before)
 	return appendActive(b, s.Sync)
 }
 
@@ -180,7 +183,9 @@ func appendLinks(b []byte, s *Status) []byte {
 }
 
 func appendChannel(b []byte, c *ChannelStatus) []byte {
-	return fmt.Appendf(b, "%20d Bytes sent %20d Bytes recv\n%20d Pckts sent %20d Pckts recv\n%20d Error send %20d Error recv\n\n",
+	return fmt.Appendf(b, "%20d Bytes sent %20d Bytes recv\n"+
+		"%20d Pckts sent %20d Pckts recv\n"+
+		"%20d Error send %20d Error recv\n\n",
 		c.BytesSent, c.BytesReceived, c.PacketsSent, c.PacketsReceived, c.ErrorsSent, c.ErrorsReceived)
 }
 
@@ -266,8 +271,10 @@ func appendQueues(b []byte, s *Status) []byte {
 }
 
 func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
-	return fmt.Appendf(b, "queue %s:\ncurrent elements:\t\t%12d\nmaximum elements:\t\t%12d\nnot enough space errors:\t%12d\n\n",
-		name, q.Len, q.Max, q.Overflows)
+	return fmt.Appendf(b, "queue %s:\n"+
+		"current elements:\t\t%12d\n"+
+		"maximum elements:\t\t%12d\n"+
+		"not enough space errors:\t%12d\n\n", name, q.Len, q.Max, q.Overflows)
 }
 
 // appendStatusJSON appends s as one line of JSON. Members may be added; what is not there in a mode has
@@ -285,7 +292,7 @@ func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
 //	  internal_expects,
 //	  external_expects   as internal_cache, of expectations
 //	  network            {malformed, truncated, bad_size, bad_version, bad_header, bad_type, bad_payload,
-//	                     send_malformed, lost, before}: malformed is the sum of those that follow it
+//	                     send_malformed, lost, before}: malformed is the sum up to bad_payload
 //	  channels           [{kind, device, link, active, bytes_sent, bytes_received, packets_sent, packets_received,
 //	                     errors_sent, errors_received, server_connected, client_connected}]: the last two of TCP
 //	  transmit_queue,

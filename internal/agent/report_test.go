@@ -4,10 +4,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -121,10 +122,7 @@ var statRequests = []Request{StatGeneral, StatNetwork, StatCache, StatRuntime, S
 
 func TestEveryStatisticIsAnswered(t *testing.T) {
 	for code := range int32(2000) {
-		want := false
-		for _, r := range statRequests {
-			want = want || Request(code) == r
-		}
+		want := slices.Contains(statRequests, Request(code))
 		if _, ok := appendStatistics(nil, code, &Status{}); ok != want {
 			t.Errorf("request %d is answered: %v, want %v", code, ok, want)
 		}
@@ -141,16 +139,15 @@ func TestWhatAModeDoesNotHavePrintsNothing(t *testing.T) {
 	}{
 		"FTFW": {in(statesync.FTFW, true),
 			[]Request{StatGeneral, StatNetwork, StatCache, StatRuntime, StatLink, StatResend, StatQueue, StatExpect}},
-		"ALARM":              {in(statesync.ALARM, true), []Request{StatGeneral, StatNetwork, StatCache, StatRuntime, StatLink, StatQueue, StatExpect}},
-		"no expectations":    {in(statesync.NOTRACK, false), []Request{StatGeneral, StatNetwork, StatCache, StatRuntime, StatLink, StatQueue}},
+		"ALARM": {in(statesync.ALARM, true),
+			[]Request{StatGeneral, StatNetwork, StatCache, StatRuntime, StatLink, StatQueue, StatExpect}},
+		"no expectations": {in(statesync.NOTRACK, false),
+			[]Request{StatGeneral, StatNetwork, StatCache, StatRuntime, StatLink, StatQueue}},
 		"statistics":         {Status{Stats: &statesync.CacheStats{}}, []Request{StatGeneral, StatCache, StatRuntime}},
 		"nothing configured": {Status{}, []Request{StatRuntime}},
 	} {
 		for _, r := range statRequests {
-			want := false
-			for _, a := range c.answers {
-				want = want || a == r
-			}
+			want := slices.Contains(c.answers, r)
 			if b, _ := appendStatistics(nil, int32(r), &c.status); (len(b) > 0) != want {
 				t.Errorf("%s: request %d prints %q", name, r, b)
 			}
@@ -161,8 +158,10 @@ func TestWhatAModeDoesNotHavePrintsNothing(t *testing.T) {
 func TestCountersStandInTheirLines(t *testing.T) {
 	s := sampleSync(func(s *SyncStatus) {
 		s.ExpectationSync = true
-		s.Caches.Internal = statesync.CacheStats{Active: 101, Objects: 102, Created: 103, Failed: 104, Updated: 105, Destroyed: 106}
-		s.Caches.External = statesync.CacheStats{Active: 111, Objects: 112, Created: 113, Failed: 114, Updated: 115, Destroyed: 116}
+		s.Caches.Internal = statesync.CacheStats{Active: 101, Objects: 102, Created: 103, Failed: 104, Updated: 105,
+			Destroyed: 106}
+		s.Caches.External = statesync.CacheStats{Active: 111, Objects: 112, Created: 113, Failed: 114, Updated: 115,
+			Destroyed: 116}
 		s.Caches.InternalExps = statesync.CacheStats{Active: 121}
 		s.Caches.ExternalExps = statesync.CacheStats{Active: 131}
 		n := &s.Caches.Network
@@ -255,7 +254,8 @@ func TestStatusJSON(t *testing.T) {
 		s.Waiting = []statesync.Waiting{{Control: true, Seq: 28, Flags: wire.Ack | wire.Hello}, {Seq: 29}}
 	})
 	full.Traffic = statesync.Traffic{Bytes: 1<<64 - 1, Packets: 30}
-	full.Runtime = RuntimeStatus{Uptime: 90*time.Second + time.Millisecond, Events: 31, EventsFiltered: 32, EventsUnknown: 33, EventsFailed: 34,
+	full.Runtime = RuntimeStatus{Uptime: 90*time.Second + time.Millisecond,
+		Events: 31, EventsFiltered: 32, EventsUnknown: 33, EventsFailed: 34,
 		DumpUnknown: 35, Overruns: 36, Flushes: 37, Resyncs: 38, BufferSize: 39, ReadsFailed: 40, RequestsUnknown: 41}
 	const (
 		noCounts  = `{"active":0,"objects":0,"bytes":0,"created":0,"create_failed":0,"updated":0,"destroyed":0}`
@@ -307,7 +307,6 @@ func TestStatusJSON(t *testing.T) {
 
 // oracle is the original daemon, in a namespace of its own.
 type oracle struct {
-	ns   *nstest.NS
 	path string // of its control socket
 }
 
@@ -316,7 +315,7 @@ func newOracle(t *testing.T, ns *nstest.NS, section string) *oracle {
 	t.Helper()
 	nstest.NeedTool(t, "conntrackd")
 	dir := t.TempDir()
-	o := &oracle{ns, filepath.Join(dir, "ctl")}
+	o := &oracle{filepath.Join(dir, "ctl")}
 	conf := filepath.Join(dir, "conf")
 	general := fmt.Sprintf("\nGeneral {\nHashSize 1024\nHashLimit 4096\nLockFile %s/lock\nUNIX { Path %s }\n"+
 		"Scheduler { Type fifo Priority 0 }\nSystemd off\n}\n", dir, o.path) // refused, so that it is scheduled as any other
@@ -338,14 +337,8 @@ func newOracle(t *testing.T, ns *nstest.NS, section string) *oracle {
 			t.Logf("conntrackd:\n%s", &log)
 		}
 	})
-	nstest.Wait(t, "conntrackd's control socket", func() bool {
-		conn, err := net.Dial("unix", o.path)
-		if err != nil {
-			return false
-		}
-		conn.Close()
-		return true
-	})
+	// It listens before it is ready, but answers only then.
+	nstest.Wait(t, "conntrackd", func() bool { return Ask(o.path, StatRuntime, io.Discard) == nil })
 	return o
 }
 

@@ -15,7 +15,8 @@ type Ref uint32
 // Table holds flows, and for each a value of type M, which is the owner's; M should have no
 // pointers. A Table is for one goroutine.
 type Table[M any] struct {
-	limit int
+	limit, expected int
+
 	len   int
 	store slabs
 	names names
@@ -48,10 +49,16 @@ const (
 	pieceMask = pieceSize - 1
 )
 
-// New returns an empty table for at most limit flows; 0 is no limit.
-func New[M any](limit int) *Table[M] {
-	t := &Table[M]{limit: limit, seed: maphash.MakeSeed(), used: 1, round: pieceSize}
-	t.heads = append(t.heads, make([]Ref, pieceSize))
+// New returns an empty table for at most limit flows; 0 is no limit. It has room for the expected number of flows
+// without growing; 0 is a few thousand.
+func New[M any](limit, expected int) *Table[M] {
+	t := &Table[M]{limit: limit, expected: expected, seed: maphash.MakeSeed(), used: 1, round: pieceSize}
+	for int(t.round) < expected && t.round < 1<<30 {
+		t.round *= 2
+	}
+	for range t.round / pieceSize {
+		t.heads = append(t.heads, make([]Ref, pieceSize))
+	}
 	return t
 }
 
@@ -171,7 +178,7 @@ func (t *Table[M]) Remove(r Ref) {
 }
 
 // Clear forgets all flows and gives the memory back.
-func (t *Table[M]) Clear() { *t = *New[M](t.limit) }
+func (t *Table[M]) Clear() { *t = *New[M](t.limit, t.expected) }
 
 // Next returns the first flow behind r, 0 if there is none; Next(0) is the first of all. Flows may be removed and
 // added between calls: those that are there all the time come up once.

@@ -111,7 +111,7 @@ func identity(f *flow.Flow) flow.Key {
 // The table does what a map does, through growing, shrinking and growing again.
 func TestTableIsAMap(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 3))
-	tab := New[meta](0)
+	tab := New[meta](0, 0)
 	type known struct {
 		ref  Ref
 		flow flow.Flow
@@ -169,7 +169,7 @@ func TestTableIsAMap(t *testing.T) {
 }
 
 func TestFullTable(t *testing.T) {
-	tab := New[meta](2)
+	tab := New[meta](2, 0)
 	f := usual(0)
 	for i := range 3 {
 		f := usual(i)
@@ -197,7 +197,7 @@ func usual(i int) flow.Flow {
 // What a flow costs is a promise: at most 0.4 of the original daemon's 540 bytes.
 func TestMemoryOfAFlow(t *testing.T) {
 	const n = 200_000
-	tab := New[meta](0)
+	tab := New[meta](0, 0)
 	for i := range n {
 		f := usual(i)
 		tab.Add(&f)
@@ -210,7 +210,7 @@ func TestMemoryOfAFlow(t *testing.T) {
 }
 
 func TestNoAllocations(t *testing.T) {
-	tab := New[meta](0)
+	tab := New[meta](0, 0)
 	for i := range 1000 {
 		f := usual(i)
 		f.Has |= flow.HasHelper
@@ -234,7 +234,7 @@ func TestNoAllocations(t *testing.T) {
 
 // However flows come and go, memory does not grow.
 func TestMemoryIsFlat(t *testing.T) {
-	tab := New[meta](0)
+	tab := New[meta](0, 0)
 	r := rand.New(rand.NewPCG(5, 6))
 	var flows [1000]flow.Flow
 	turn := func() {
@@ -261,7 +261,7 @@ func TestMemoryIsFlat(t *testing.T) {
 }
 
 func TestRemovalWhileGoingThrough(t *testing.T) {
-	tab := New[meta](0)
+	tab := New[meta](0, 0)
 	for i := range 10 {
 		f := usual(i)
 		tab.Add(&f)
@@ -280,7 +280,7 @@ func TestRemovalWhileGoingThrough(t *testing.T) {
 func FuzzTable(f *testing.F) {
 	f.Add(uint64(1), []byte("abcdefgabc"))
 	f.Fuzz(func(t *testing.T, seed uint64, program []byte) {
-		tab := New[meta](0)
+		tab := New[meta](0, 0)
 		r := rand.New(rand.NewPCG(seed, 0))
 		var flows [16]flow.Flow
 		for i := range flows {
@@ -318,7 +318,7 @@ func FuzzTable(f *testing.F) {
 }
 
 func BenchmarkUpdate(b *testing.B) {
-	tab := New[meta](0)
+	tab := New[meta](0, 0)
 	const n = 1 << 18
 	flows := make([]flow.Flow, n)
 	for i := range flows {

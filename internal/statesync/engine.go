@@ -29,6 +29,8 @@ type Options struct {
 	FirstSeq uint32
 	// Room is how many bytes a datagram can hold; 0 is 1472. Messages share datagrams.
 	Room int
+	// HashSize is how many flows each cache is made for at first; 0 is 65536.
+	HashSize int
 	// HashLimit is how many flows each cache can hold; 0 is 262144. Expectations likewise.
 	HashLimit int
 
@@ -57,7 +59,7 @@ func (o *Options) setDefaults() {
 		value *int
 		or    int
 	}{
-		{&o.Room, 1472}, {&o.HashLimit, 262144}, {&o.ResendQueue, 131072}, {&o.AckWindow, 300},
+		{&o.Room, 1472}, {&o.HashSize, 65536}, {&o.HashLimit, 262144}, {&o.ResendQueue, 131072}, {&o.AckWindow, 300},
 		{&o.Refresh, 60}, {&o.CacheTimeout, 180},
 	} {
 		if *d.value <= 0 {
@@ -129,8 +131,8 @@ type Engine struct {
 func New(o Options) *Engine {
 	o.setDefaults()
 	e := &Engine{opts: o, seq: o.FirstSeq, hello: o.Mode == FTFW}
-	e.internal = mirror.New[object](o.HashLimit)
-	e.external = mirror.New[object](o.HashLimit)
+	e.internal = mirror.New[object](o.HashLimit, o.HashSize)
+	e.external = mirror.New[object](o.HashLimit, o.HashSize)
 	e.internalExps.limit, e.externalExps.limit = o.HashLimit, o.HashLimit
 	e.transmit = queue{id: inTransmit, at: e.item, limit: 1<<31 - 1}
 	e.resend = queue{id: inResend, at: e.item, limit: o.ResendQueue}
