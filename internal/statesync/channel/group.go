@@ -32,10 +32,16 @@ type Group struct {
 }
 
 // NewGroup makes a group of one to four channels, in the order of preference. The first
-// to send on is the one with the index current, whatever the state of its device. The
-// group closes the channels and links.
+// to send on is the one with the index current, whatever the state of its device.
+//
+// The group closes the channels and links, unless there is an error: ENOENT without any
+// channel, as conntrackd says it, EINVAL for too many and for a current one that is not
+// among them.
 func NewGroup(channels []*Channel, current int, links *Links) (*Group, error) {
-	if len(channels) == 0 || len(channels) > MaxChannels || current < 0 || current >= len(channels) {
+	if len(channels) == 0 {
+		return nil, fmt.Errorf("group of no channels: %w", unix.ENOENT)
+	}
+	if len(channels) > MaxChannels || current < 0 || current >= len(channels) {
 		return nil, fmt.Errorf("group of %d channels beginning with %d: %w", len(channels), current, unix.EINVAL)
 	}
 	g := &Group{channels: channels, links: links}

@@ -184,8 +184,11 @@ func TestNewGroupChecksItsChannels(t *testing.T) {
 		channels = append(channels, open(t, &channel.Options{Kind: channel.UDP, Interface: "lo", NetNS: file}))
 	}
 	links := openLinks(t, ns)
-	for _, tt := range []struct{ n, current int }{{0, 0}, {channel.MaxChannels + 1, 0}, {2, 2}, {2, -1}} {
-		if _, err := channel.NewGroup(channels[:tt.n], tt.current, links); !errors.Is(err, syscall.EINVAL) {
+	for _, tt := range []struct {
+		n, current int
+		want       error
+	}{{0, 0, syscall.ENOENT}, {channel.MaxChannels + 1, 0, syscall.EINVAL}, {2, 2, syscall.EINVAL}, {2, -1, syscall.EINVAL}} {
+		if _, err := channel.NewGroup(channels[:tt.n], tt.current, links); !errors.Is(err, tt.want) {
 			t.Errorf("%d channels beginning with %d: %v", tt.n, tt.current, err)
 		}
 	}

@@ -3,6 +3,7 @@
 package channel_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -42,23 +43,33 @@ func newLink(t testing.TB) *link {
 	l.nodes[0], l.nodes[1] = nstest.Pair(t)
 	for i, ns := range l.nodes {
 		l.files[i] = namespace(t, ns)
-		ns.Do(func() {
-			dev, err := net.InterfaceByName("eth0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			addrs, err := dev.Addrs()
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, a := range addrs {
-				if addr := netip.MustParsePrefix(a.String()).Addr(); addr.IsLinkLocalUnicast() {
-					l.local[i] = addr
-				}
-			}
-		})
+		l.local[i] = linkLocal(t, ns, "eth0")
 	}
 	return l
+}
+
+// linkLocal is the device's link-local address.
+func linkLocal(t testing.TB, ns *nstest.NS, device string) (found netip.Addr) {
+	t.Helper()
+	ns.Do(func() {
+		dev, err := net.InterfaceByName(device)
+		if err != nil {
+			t.Fatal(err)
+		}
+		addrs, err := dev.Addrs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, a := range addrs {
+			if addr := netip.MustParsePrefix(a.String()).Addr(); addr.IsLinkLocalUnicast() {
+				found = addr
+			}
+		}
+	})
+	if !found.IsValid() {
+		t.Fatalf("%s has no link-local address", device)
+	}
+	return found
 }
 
 func namespace(t testing.TB, ns *nstest.NS) *os.File {
@@ -339,25 +350,55 @@ func TestMulticastIsHeardOnItsOwnDeviceAlone(t *testing.T) {
 	}
 }
 
-// sniffed is what a packet socket sees of a datagram that a channel of nodes[0] sends.
-func (l *link) sniffed(t *testing.T, o *channel.Options) (packet []byte) {
-	t.Helper()
-	var fd int
-	l.nodes[1].Do(func() {
-		protocol := uint16(unix.ETH_P_IP)
-		if o.Remote.Is6() {
-			protocol = unix.ETH_P_IPV6
+// Both devices lead to addresses of the same prefix, and the routes do not tell which.
+func TestLinkLocalPeersAreReachedThroughTheDevice(t *testing.T) {
+	t.Parallel()
+	l := twoCables(t)
+	for _, kind := range []channel.Kind{channel.UDP, channel.TCP} {
+		for _, device := range []string{"eth0", "eth1"} {
+			l.port.Add(1)
+			l.local = [2]netip.Addr{linkLocal(t, l.nodes[0], device), linkLocal(t, l.nodes[1], device)}
+			var ends [2]*channel.Channel
+			for side := range ends {
+				o := l.options(kind, "link-local", side)
+				o.Interface = device
+				ends[side] = open(t, o)
+			}
+			heard := receiver(t, ends[1])
+			if err := ends[0].Send(channeltest.Message(50, 1)); err != nil {
+				t.Fatalf("%v over %s: %v", kind, device, err)
+			}
+			next(t, heard)
 		}
+	}
+}
+
+// sniffer is a packet socket of nodes[1]; it hears one protocol.
+func (l *link) sniffer(t *testing.T, protocol uint16) (fd int) {
+	t.Helper()
+	l.nodes[1].Do(func() {
 		var err error
 		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(protocol<<8|protocol>>8)); err != nil {
 			t.Fatal(err)
 		}
 	})
-	defer unix.Close(fd)
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}); err != nil {
+	t.Cleanup(func() { unix.Close(fd) })
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20}); err != nil {
 		t.Fatal(err)
 	}
-	if err := open(t, o).Send([]byte("mark my words")); err != nil {
+	return fd
+}
+
+// sniffed is the packet in which nodes[1] gets a datagram that a channel sends.
+func (l *link) sniffed(t *testing.T, o *channel.Options) (packet []byte) {
+	t.Helper()
+	protocol := uint16(unix.ETH_P_IP)
+	if o.Remote.Is6() {
+		protocol = unix.ETH_P_IPV6
+	}
+	fd := l.sniffer(t, protocol)
+	const words = "mark my words"
+	if err := open(t, o).Send([]byte(words)); err != nil {
 		t.Fatal(err)
 	}
 	for buf := make([]byte, 2000); ; {
@@ -365,7 +406,7 @@ func (l *link) sniffed(t *testing.T, o *channel.Options) (packet []byte) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n > 13 && string(buf[n-13:n]) == "mark my words" {
+		if bytes.HasSuffix(buf[:n], []byte(words)) {
 			return buf[:n]
 		}
 	}

@@ -17,8 +17,9 @@ const (
 	// connectLimit ends an attempt that nobody answers. The kernel would go on for two
 	// minutes with growing pauses, and sleep while the peer comes back.
 	connectLimit = 3 * time.Second
-	// silenceLimit ends a connection whose peer does not acknowledge (TCP_USER_TIMEOUT):
-	// it lost its power, or its cable. The kernel would try for a quarter of an hour.
+	// silenceLimit ends a connection whose peer does not acknowledge (TCP_USER_TIMEOUT),
+	// because it lost its power or its cable; the kernel would try for a quarter of an
+	// hour. It also ends one whose peer does not read for so long.
 	silenceLimit = 10 * time.Second
 	// acceptPause is for a process that has no file descriptors left.
 	acceptPause = 100 * time.Millisecond
@@ -247,7 +248,7 @@ func (in *incoming) receive(b *Batch) error {
 		if in.split != nil {
 			whole = in.split(all)
 		}
-		if false {
+		if whole == 0 && len(all) == len(buf) {
 			whole = len(all)
 		}
 		in.tail = append(in.tail[:0], all[whole:]...)

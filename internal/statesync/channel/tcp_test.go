@@ -97,19 +97,6 @@ func (l *link) stranger(t *testing.T) *net.TCPConn {
 	return nstest.Dial(t, l.nodes[0], "tcp", netip.AddrPort{}, netip.AddrPortFrom(o.Local, o.Port)).(*net.TCPConn)
 }
 
-func TestTCPReachesLinkLocalPeers(t *testing.T) {
-	t.Parallel()
-	l := newLink(t)
-	b := open(t, l.options(channel.TCP, "link-local", 1))
-	heard := receiver(t, b)
-	a := open(t, l.options(channel.TCP, "link-local", 0))
-	a.Send(numbered(0))
-	numbers(t, heard, 1)
-	if a.Stats().Server || !a.Stats().Client || !b.Stats().Server || b.Stats().Client {
-		t.Errorf("%+v and %+v, want one connection", a.Stats(), b.Stats())
-	}
-}
-
 func TestTCPQueueKeepsOrderAndDropsTheOldest(t *testing.T) {
 	t.Parallel()
 	l := newLink(t)
@@ -159,6 +146,32 @@ func TestTCPFindsAPeerThatComesLater(t *testing.T) {
 	late.Local = o.Remote
 	heard := receiver(t, open(t, late))
 	ascending(t, numbers(t, heard, 2), 0)
+}
+
+// The kernel would stay with one attempt for minutes, and call ever more rarely.
+func TestTCPTriesAfreshWhenNobodyAnswers(t *testing.T) {
+	t.Parallel()
+	l := newLink(t)
+	l.nodes[1].MustRun(t, "ip", "route", "add", "blackhole", "10.0.0.1/32")
+	fd := l.sniffer(t, unix.ETH_P_IP)
+	a := open(t, l.options(channel.TCP, "4", 0))
+	a.Send(numbered(0))
+	var first [2]byte // source port
+	for buf := make([]byte, 2000); ; {
+		n, _, err := unix.Recvfrom(fd, buf, 0)
+		if err != nil {
+			t.Fatalf("no other attempt: %v", err)
+		}
+		const header, syn = 20, 2
+		if n < 2*header || buf[9] != unix.IPPROTO_TCP || buf[header+13] != syn || buf[15] != 1 {
+			continue
+		}
+		port := [2]byte(buf[header:])
+		if first != [2]byte{} && port != first {
+			return
+		}
+		first = port
+	}
 }
 
 func TestTCPConnectsOnceASecondAndOnlyToSend(t *testing.T) {
@@ -319,16 +332,22 @@ func TestTCPCloseSendsTheQueue(t *testing.T) {
 	l := newLink(t)
 	b := open(t, l.options(channel.TCP, "4", 1))
 	heard := receiver(t, b)
-	a := open(t, l.options(channel.TCP, "4", 0))
-	wait(t, "connection", func() bool { return a.Stats().Client })
-	for i := range 100 {
-		a.Send(numbered(i))
-	}
-	a.Close()
-	ascending(t, numbers(t, heard, 100), 0)
-	wait(t, "end of the connection", func() bool { return !b.Stats().Server })
-	if s := a.Stats(); s.Client || s.SentPackets != 100 {
-		t.Errorf("after close: %+v", s)
+	for range 10 {
+		o := l.options(channel.TCP, "4", 0)
+		o.SendBuffer = 8192 // so that it takes several turns
+		a := open(t, o)
+		wait(t, "connection", func() bool { return a.Stats().Client })
+		var batch [][]byte
+		for i := range 120 {
+			batch = append(batch, numbered(i))
+		}
+		a.Send(batch...)
+		a.Close()
+		ascending(t, numbers(t, heard, 120), 0)
+		wait(t, "end of the connection", func() bool { return !b.Stats().Server })
+		if s := a.Stats(); s.Client || s.SentPackets != 120 {
+			t.Errorf("after close: %+v", s)
+		}
 	}
 }
 
