@@ -148,6 +148,10 @@ func (d *Daemon) handle(ctx context.Context, r Request, conn net.Conn) {
 		d.statistics(ctx, r, conn)
 		return
 	}
+	if d.ledger != nil {
+		d.handleLedger(ctx, r, conn)
+		return
+	}
 	if d.engine == nil {
 		return
 	}
@@ -198,6 +202,27 @@ func (d *Daemon) handle(ctx context.Context, r Request, conn net.Conn) {
 		})
 	default:
 		d.call(ctx, func() { d.runtime.RequestsUnknown++ })
+	}
+}
+
+// handleLedger carries out the requests that the statistics mode knows.
+func (d *Daemon) handleLedger(ctx context.Context, r Request, conn net.Conn) {
+	switch r {
+	case FlushFlows, FlushAll:
+		d.flushRequested(ctx, false)
+	case ResyncFlows, ResyncAll:
+		d.notice(ctx, "resync with master conntrack table")
+		d.call(ctx, func() { d.runtime.Resyncs++ })
+		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.ledger.read(d.now(), f) }); err != nil && ctx.Err() == nil {
+			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
+		}
+	case DumpInternal, DumpInternalXML, DumpInternalJSON:
+		d.dumpCache(ctx, r, conn, false, false, d.ledger.show)
+	case FlushCachesOld, FlushInternal:
+		d.call(ctx, func() {
+			d.log.Printf(statesync.Notice, "flushing internal cache")
+			d.ledger.flows.Clear()
+		})
 	}
 }
 
@@ -311,12 +336,21 @@ func (d *Daemon) dumpFlows(ctx context.Context, r Request, conn net.Conn) {
 		d.dumpKernel(ctx, conn)
 		return
 	}
-	expires := external && d.cfg.Sync.Mode == config.ALARM
+	from := d.engine.Internal
+	if external {
+		from = d.engine.External
+	}
+	d.dumpCache(ctx, r, conn, external, external && d.cfg.Sync.Mode == config.ALARM, from)
+}
+
+// dumpCache writes a cache piece by piece.
+func (d *Daemon) dumpCache(ctx context.Context, r Request, conn net.Conn, external, expires bool,
+	from func(statesync.Moment, mirror.Ref, int, func(*statesync.Cached)) mirror.Ref) {
 	var b []byte
 	for at := mirror.Ref(0); ; {
 		b = b[:0]
 		if !d.call(ctx, func() {
-			visit, from := func(c *statesync.Cached) {
+			at = from(d.now(), at, atOnce, func(c *statesync.Cached) {
 				switch r {
 				case DumpInternalXML, DumpExternalXML:
 					b = appendCachedXML(b, c.Flow, external)
@@ -325,11 +359,7 @@ func (d *Daemon) dumpFlows(ctx context.Context, r Request, conn net.Conn) {
 				default:
 					b = appendCachedText(b, c, external, expires)
 				}
-			}, d.engine.Internal
-			if external {
-				from = d.engine.External
-			}
-			at = from(d.now(), at, atOnce, visit)
+			})
 		}) || !reply(conn, b) || at == 0 {
 			return
 		}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/syslog"
 	"net"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +26,7 @@ type Daemon struct {
 	begun   time.Time
 	kernel  *kernel
 	engine  *statesync.Engine // nil without Sync
+	ledger  *ledger           // nil without Stats
 	group   *channel.Group    // nil without Sync
 	control net.Listener      // nil without UNIX Path
 	stop    context.CancelFunc
@@ -90,7 +94,12 @@ func (d *Daemon) open(seq uint32) (err error) {
 	if d.kernel, err = openKernel(d.cfg); err != nil {
 		return fmt.Errorf("can't open netlink handler: %w", err)
 	}
-	if d.engine != nil && !d.cfg.Sync.DisableInternalCache {
+	if s := d.cfg.Stats; s != nil {
+		if err := d.openLedger(s); err != nil {
+			return err
+		}
+	}
+	if d.ledger != nil || d.engine != nil && !d.cfg.Sync.DisableInternalCache {
 		if err := d.readAtStart(); err != nil {
 			return err
 		}
@@ -192,7 +201,11 @@ func (d *Daemon) readAtStart() error {
 		if err != nil {
 			return fmt.Errorf("can't get kernel conntrack table: %w", err)
 		}
-		if d.kernel.filter.passes(&f, flow.Update) {
+		switch {
+		case !d.kernel.filter.passes(&f, flow.Update):
+		case d.ledger != nil:
+			d.ledger.read(d.now(), &f)
+		default:
 			d.engine.Read(d.now(), &f, false, true)
 		}
 	}
@@ -325,10 +338,40 @@ func (d *Daemon) takeEvents(events []flow.Event) {
 			d.lostEvents(now)
 			continue
 		}
-		if d.engine != nil {
+		switch {
+		case d.engine != nil:
 			d.engine.Event(now, ev, d.kernel.origin(ev.PortID))
+		case d.ledger != nil:
+			d.ledger.event(now, ev)
 		}
 	}
+	if d.ledger != nil {
+		if err := d.ledger.flush(); err != nil {
+			d.log.Printf(statesync.Error, "can't write the statistics log: %v", err)
+		}
+	}
+}
+
+// openLedger opens what the statistics mode writes to.
+func (d *Daemon) openLedger(s *config.Stats) error {
+	var file io.Writer
+	if s.LogFile != "" {
+		f, err := os.OpenFile(s.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("can't open logfile `%s': %w", s.LogFile, err)
+		}
+		file = f
+	}
+	var w *syslog.Writer
+	if s.Syslog != "" {
+		var err error
+		if w, err = OpenSyslog(s.Syslog); err != nil {
+			d.log.Printf(statesync.Warning, "can't reach syslog: %v", err)
+		}
+	}
+	g := &d.cfg.General
+	d.ledger = newLedger(int(g.HashLimit), int(min(g.HashSize, 1<<22)), file, w)
+	return nil
 }
 
 // lostEvents has the kernel's table read again, when the storm that made the kernel drop events may be over.

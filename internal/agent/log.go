@@ -60,3 +60,18 @@ func (l *Log) Entry(text string) {
 		l.Syslog.Err(text)
 	}
 }
+
+// OpenSyslog opens the facility of that name: daemon, local0 to local7.
+func OpenSyslog(facility string) (*syslog.Writer, error) {
+	p, ok := facilities[facility]
+	if !ok {
+		return nil, fmt.Errorf("%q is no facility", facility)
+	}
+	return syslog.New(p|syslog.LOG_NOTICE, "conntrack-tools")
+}
+
+var facilities = map[string]syslog.Priority{
+	"daemon": syslog.LOG_DAEMON, "local0": syslog.LOG_LOCAL0, "local1": syslog.LOG_LOCAL1, "local2": syslog.LOG_LOCAL2,
+	"local3": syslog.LOG_LOCAL3, "local4": syslog.LOG_LOCAL4, "local5": syslog.LOG_LOCAL5, "local6": syslog.LOG_LOCAL6,
+	"local7": syslog.LOG_LOCAL7,
+}

@@ -74,6 +74,9 @@ func (d *Daemon) status() *Status {
 	s.Runtime.Events, s.Runtime.EventsFiltered = k.received.Load(), k.filtered.Load()
 	s.Runtime.EventsFailed, s.Runtime.Overruns = k.failed.Load(), k.overruns.Load()
 	s.Runtime.BufferSize = k.events.Buffer()
+	if d.ledger != nil {
+		s.Stats, s.Traffic = d.ledger.status(), d.ledger.traffic
+	}
 	if d.engine == nil {
 		return s
 	}

@@ -125,7 +125,7 @@ func (e *Engine) changed(ref mirror.Ref, f *flow.Flow, tell bool) {
 		return
 	}
 	e.internal.Load(ref, &e.old)
-	merge(&e.old, f, flow.AllFields&^flow.HasUse)
+	Merge(&e.old, f, flow.AllFields&^flow.HasUse)
 	e.internal.Store(ref, &e.old)
 	o.state, o.seen = updated, e.generation
 	e.stats.Internal.Updated++
@@ -163,9 +163,9 @@ func (e *Engine) leave(n node) {
 	}
 }
 
-// merge puts the attributes that src has, of those given, into dst. What a flow is, and how it is
+// Merge puts the attributes that src has, of those given, into dst. What a flow is, and how it is
 // translated, does not change.
-func merge(dst, src *flow.Flow, which flow.Fields) {
+func Merge(dst, src *flow.Flow, which flow.Fields) {
 	has := src.Has & which
 	if dst.Has.Has(flow.HasReply) {
 		has &^= flow.HasReply

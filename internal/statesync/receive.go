@@ -275,14 +275,15 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		}
 		e.stats.External.Created++
 		e.external.Meta(ref).added = e.now.seconds()
-	case m.Type == wire.CTNew:
+	case m.Type == wire.CTNew: // another life of it
 		e.external.Store(ref, told)
+		e.stats.External.Destroyed++
 		e.stats.External.Created++
 		e.external.Meta(ref).added = e.now.seconds()
 	default:
 		e.external.Load(ref, &e.old)
 		e.old.Reply = told.Reply // made from the translation, which is told each time
-		merge(&e.old, told, flow.AllFields)
+		Merge(&e.old, told, flow.AllFields)
 		e.external.Store(ref, &e.old)
 		e.stats.External.Updated++
 	}

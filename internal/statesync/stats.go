@@ -52,6 +52,13 @@ func (e *Engine) Stats() Stats {
 	s.Internal.Active = s.Internal.Objects - e.deadFlows()
 	s.External.Objects, s.External.Bytes = e.external.Len(), e.external.Bytes()
 	s.External.Active = s.External.Objects
+	s.InternalExps.Objects, s.ExternalExps.Objects = len(e.internalExps.byKey), len(e.externalExps.byKey)
+	s.InternalExps.Active, s.ExternalExps.Active = s.InternalExps.Objects, s.ExternalExps.Objects
+	for i := range e.internalExps.objects {
+		if o := &e.internalExps.objects[i]; o.there && o.state == dead {
+			s.InternalExps.Active--
+		}
+	}
 	return s
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/syslog"
 	"net"
 	"os"
 	"os/signal"
@@ -188,16 +187,12 @@ func (p *program) openLogs(g *config.General) error {
 		}
 		p.log.File = f
 	}
-	if facility, ok := facilities[g.Syslog]; ok {
-		if w, err := syslog.New(facility|syslog.LOG_NOTICE, "conntrack-tools"); err == nil {
-			p.log.Syslog = w
+	if g.Syslog != "" {
+		w, err := agent.OpenSyslog(g.Syslog)
+		if err != nil {
+			p.log.Printf(statesync.Warning, "can't reach syslog: %v", err)
 		}
+		p.log.Syslog = w
 	}
 	return nil
-}
-
-var facilities = map[string]syslog.Priority{
-	"daemon": syslog.LOG_DAEMON, "local0": syslog.LOG_LOCAL0, "local1": syslog.LOG_LOCAL1, "local2": syslog.LOG_LOCAL2,
-	"local3": syslog.LOG_LOCAL3, "local4": syslog.LOG_LOCAL4, "local5": syslog.LOG_LOCAL5, "local6": syslog.LOG_LOCAL6,
-	"local7": syslog.LOG_LOCAL7,
 }
