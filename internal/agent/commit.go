@@ -114,7 +114,7 @@ func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty 
 			}
 			s.batch.Reset()
 			for i := range s.flows {
-				e := d.entries.ofAge(&s.flows[i].flow, s.flows[i].silent)
+				e := d.entries().ofAge(&s.flows[i].flow, s.flows[i].silent)
 				s.batch.Create(&e)
 			}
 			select {
@@ -160,7 +160,7 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 		exist = exist[len(part):]
 		s.batch.Reset()
 		for _, t := range part {
-			e := d.entries.ofAge(&t.flow, t.silent)
+			e := d.entries().ofAge(&t.flow, t.silent)
 			s.batch.Delete(&flow.Flow{Orig: t.flow.Orig, Zone: t.flow.Zone})
 			s.batch.Create(&e)
 		}
@@ -191,7 +191,7 @@ func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
 	})
 	for i := range all {
 		x := &all[i].x
-		x.Timeout = d.entries.expectTimeout(x, all[i].silent)
+		x.Timeout = d.entries().expectTimeout(x, all[i].silent)
 		x.Has |= flow.ExpectHasTimeout
 		err := d.kernel.client.CreateExpect(ctx, x)
 		if errors.Is(err, conntrack.ErrExists) {
@@ -242,7 +242,7 @@ func (d *Daemon) injectOne(ctx context.Context, op *statesync.Operation) error {
 	}
 	f := &op.Flow
 	timeout := lifeLeft(f, 0)
-	e := d.entries.entry(f, timeout)
+	e := d.entries().entry(f, timeout)
 	do := func(fill func(*conntrack.Batch)) (error, error) {
 		var b conntrack.Batch
 		fill(&b)
@@ -339,7 +339,7 @@ func (d *Daemon) injectExpect(ctx context.Context, op *statesync.Operation) erro
 		}
 		return ctx.Err()
 	}
-	x.Timeout = d.entries.expectTimeout(x, 0)
+	x.Timeout = d.entries().expectTimeout(x, 0)
 	x.Has |= flow.ExpectHasTimeout
 	err := c.CreateExpect(ctx, x)
 	text := "could not add new exp entry"

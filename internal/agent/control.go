@@ -74,7 +74,7 @@ const (
 
 // listen opens the control socket.
 func (d *Daemon) listen() error {
-	path := d.cfg.General.UNIXPath
+	path := d.cfg.Load().General.UNIXPath
 	if path == "" {
 		return nil
 	}
@@ -155,7 +155,7 @@ func (d *Daemon) handle(ctx context.Context, r Request, conn net.Conn) {
 	if d.engine == nil {
 		return
 	}
-	s := d.cfg.Sync
+	s := d.cfg.Load().Sync
 	expects := s.ExpectationSync
 	switch r {
 	case FlushFlows, FlushAll:
@@ -260,7 +260,7 @@ func (d *Daemon) flushExpects(ctx context.Context) {
 
 func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 	d.call(ctx, func() {
-		if d.cfg.Sync.DisableInternalCache {
+		if d.cfg.Load().Sync.DisableInternalCache {
 			d.log.Printf(statesync.Notice, "resync is unsupported in this mode")
 			return
 		}
@@ -268,11 +268,11 @@ func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 			d.log.Printf(statesync.Notice, "resync with master conntrack table")
 			d.runtime.Resyncs++
 		}
-		if r != ResyncFlows && d.cfg.Sync.ExpectationSync {
+		if r != ResyncFlows && d.cfg.Load().Sync.ExpectationSync {
 			d.log.Printf(statesync.Notice, "resync with master expect table")
 		}
 	})
-	if d.cfg.Sync.DisableInternalCache {
+	if d.cfg.Load().Sync.DisableInternalCache {
 		return
 	}
 	if r != ResyncExpects {
@@ -280,7 +280,7 @@ func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
 		}
 	}
-	if r == ResyncFlows || !d.cfg.Sync.ExpectationSync {
+	if r == ResyncFlows || !d.cfg.Load().Sync.ExpectationSync {
 		return
 	}
 	for x, err := range d.kernel.client.Expects(ctx, flow.AnyFamily) {
@@ -288,7 +288,7 @@ func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel expect table: %v", err) })
 			return
 		}
-		if d.kernel.filter.passesExpect(&x) {
+		if d.kernel.filter().passesExpect(&x) {
 			d.call(ctx, func() {
 				d.engine.ExpectEvent(d.now(), &flow.ExpectEvent{Type: flow.New, Expect: x}, statesync.Commit)
 			})
@@ -309,7 +309,7 @@ func (d *Daemon) flushCaches(ctx context.Context, r Request) {
 		if r != FlushExternal {
 			d.purgeAt = 0
 			// Without an internal cache it is the kernel's table that stands for it.
-			kernelToo = d.cfg.Sync.DisableInternalCache
+			kernelToo = d.cfg.Load().Sync.DisableInternalCache
 			e.FlushInternal(now)
 		}
 		if r != FlushInternal {
@@ -332,7 +332,7 @@ func (d *Daemon) flushCaches(ctx context.Context, r Request) {
 // dumpFlows writes a cache, piece by piece, so that a slow client keeps nothing but itself waiting.
 func (d *Daemon) dumpFlows(ctx context.Context, r Request, conn net.Conn) {
 	external := r == DumpExternal || r == DumpExternalXML || r == DumpExternalJSON
-	if !external && d.cfg.Sync.DisableInternalCache {
+	if !external && d.cfg.Load().Sync.DisableInternalCache {
 		d.dumpKernel(ctx, conn)
 		return
 	}
@@ -340,7 +340,7 @@ func (d *Daemon) dumpFlows(ctx context.Context, r Request, conn net.Conn) {
 	if external {
 		from = d.engine.External
 	}
-	d.dumpCache(ctx, r, conn, external, external && d.cfg.Sync.Mode == config.ALARM, from)
+	d.dumpCache(ctx, r, conn, external, external && d.cfg.Load().Sync.Mode == config.ALARM, from)
 }
 
 // dumpCache writes a cache piece by piece.
@@ -410,7 +410,7 @@ func (d *Daemon) dumpKernel(ctx context.Context, conn net.Conn) {
 		if err != nil {
 			return
 		}
-		if !d.kernel.filter.passes(&f, flow.Update) {
+		if !d.kernel.filter().passes(&f, flow.Update) {
 			continue
 		}
 		if b = p.AppendFlow(b, &f, time.Now()); len(b) > 64<<10 {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoor-project/spoor/flow"
@@ -21,7 +22,7 @@ import (
 
 // Daemon is a running node.
 type Daemon struct {
-	cfg     *config.Config
+	cfg     atomic.Pointer[config.Config] // replaced by a reload
 	log     *Log
 	begun   time.Time
 	kernel  *kernel
@@ -49,7 +50,6 @@ type Daemon struct {
 	purgeAt    statesync.Moment // of the kernel's table; 0: not
 	runtime    RuntimeStatus
 	injected   InjectStatus
-	entries    entries
 }
 
 // handover lends something to the loop until done is closed.
@@ -72,10 +72,11 @@ const runEvery = statesync.Moment(4 * time.Millisecond)
 // message; conntrackd takes the Unix time.
 func Open(cfg *config.Config, log *Log, seq uint32) (*Daemon, error) {
 	d := &Daemon{
-		cfg: cfg, log: log, begun: time.Now(),
+		log: log, begun: time.Now(),
 		events: make(chan handover[[]flow.Event]), expects: make(chan handover[*flow.ExpectEvent]),
 		packets: make(chan handover[arrival]), calls: make(chan func()), operations: make(chan []statesync.Operation, 16),
 	}
+	d.cfg.Store(cfg)
 	if err := d.open(seq); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -86,20 +87,20 @@ func (d *Daemon) open(seq uint32) (err error) {
 	if err := d.listen(); err != nil {
 		return fmt.Errorf("can't open unix socket!: %w", err)
 	}
-	if s := d.cfg.Sync; s != nil {
+	if s := d.cfg.Load().Sync; s != nil {
 		if err := d.openSync(s, seq); err != nil {
 			return err
 		}
 	}
-	if d.kernel, err = openKernel(d.cfg); err != nil {
+	if d.kernel, err = openKernel(d.cfg.Load()); err != nil {
 		return fmt.Errorf("can't open netlink handler: %w", err)
 	}
-	if s := d.cfg.Stats; s != nil {
+	if s := d.cfg.Load().Stats; s != nil {
 		if err := d.openLedger(s); err != nil {
 			return err
 		}
 	}
-	if d.ledger != nil || d.engine != nil && !d.cfg.Sync.DisableInternalCache {
+	if d.ledger != nil || d.engine != nil && !d.cfg.Load().Sync.DisableInternalCache {
 		if err := d.readAtStart(); err != nil {
 			return err
 		}
@@ -110,13 +111,13 @@ func (d *Daemon) open(seq uint32) (err error) {
 
 // announce logs how the daemon works where that is not the usual way.
 func (d *Daemon) announce() {
-	g := &d.cfg.General
+	g := &d.cfg.Load().General
 	say := func(when bool, text string, args ...any) {
 		if when {
 			d.log.Printf(statesync.Notice, text, args...)
 		}
 	}
-	if s := d.cfg.Sync; s != nil {
+	if s := d.cfg.Load().Sync; s != nil {
 		say(s.DisableInternalCache, "disabling internal cache")
 		say(s.DisableExternalCache, "disabling external cache")
 	}
@@ -126,18 +127,21 @@ func (d *Daemon) announce() {
 	if g.NetlinkBufferSize == 0 || g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth {
 		say(true, "NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
 	}
+	if d.kernel.events == nil {
+		say(true, "running in polling mode")
+		return
+	}
 	say(true, "netlink event socket buffer size has been set to %d bytes", d.kernel.events.Buffer())
 }
 
 func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
 	o := statesync.Options{
-		Mode: modes[s.Mode], FirstSeq: seq, HashSize: int(min(d.cfg.General.HashSize, 1<<22)), HashLimit: int(d.cfg.General.HashLimit),
+		Mode: modes[s.Mode], FirstSeq: seq, HashSize: int(min(d.cfg.Load().General.HashSize, 1<<22)), HashLimit: int(d.cfg.Load().General.HashLimit),
 		ResendQueue: int(s.ResendQueueSize), AckWindow: int(s.ACKWindowSize),
 		Refresh: int(s.RefreshTime / time.Second), CacheTimeout: int(s.CacheTimeout / time.Second),
 		NoInternalCache: s.DisableInternalCache, NoExternalCache: s.DisableExternalCache,
 		Wire: wire.Options{TCPWindowTracking: s.TCPWindowTracking, OmitTimeout: s.CommitTimeout > 0},
 	}
-	d.entries = entries{s.CommitTimeout, s.TCPWindowTracking}
 	group, err := openChannels(s)
 	if err != nil {
 		return fmt.Errorf("can't open channel socket: %w", err)
@@ -146,6 +150,12 @@ func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
 	o.Room = group.Room()
 	d.engine = statesync.New(o)
 	return nil
+}
+
+// entries says how what peers told becomes requests to the kernel.
+func (d *Daemon) entries() *entries {
+	s := d.cfg.Load().Sync
+	return &entries{s.CommitTimeout, s.TCPWindowTracking}
 }
 
 var modes = map[config.Mode]statesync.Mode{config.FTFW: statesync.FTFW, config.ALARM: statesync.ALARM, config.NOTRACK: statesync.NOTRACK}
@@ -202,7 +212,7 @@ func (d *Daemon) readAtStart() error {
 			return fmt.Errorf("can't get kernel conntrack table: %w", err)
 		}
 		switch {
-		case !d.kernel.filter.passes(&f, flow.Update):
+		case !d.kernel.filter().passes(&f, flow.Update):
 		case d.ledger != nil:
 			d.ledger.read(d.now(), &f)
 		default:
@@ -216,7 +226,7 @@ func (d *Daemon) readAtStart() error {
 		if err != nil {
 			return fmt.Errorf("can't get kernel expect table: %w", err)
 		}
-		if d.kernel.filter.passesExpect(&x) {
+		if d.kernel.filter().passesExpect(&x) {
 			d.engine.ExpectEvent(d.now(), &flow.ExpectEvent{Type: flow.New, Expect: x}, statesync.Commit)
 		}
 	}
@@ -252,7 +262,11 @@ func (d *Daemon) Run(ctx context.Context) error {
 			}
 		})
 	}
-	start(d.followEvents)
+	if d.kernel.events != nil {
+		start(d.followEvents)
+	} else {
+		d.rereadAt = d.now() + statesync.Moment(d.cfg.Load().General.PollEvery)
+	}
 	if d.kernel.expect != nil {
 		start(d.followExpects)
 	}
@@ -262,10 +276,10 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.control != nil {
 		start(d.serve)
 	}
-	if s := d.cfg.Sync; s != nil && s.DisableExternalCache {
+	if s := d.cfg.Load().Sync; s != nil && s.DisableExternalCache {
 		start(d.inject)
 	}
-	if s := d.cfg.Sync; s != nil && s.StartupResync {
+	if s := d.cfg.Load().Sync; s != nil && s.StartupResync {
 		d.engine.RequestResync(d.now())
 	}
 	err := d.loop(ctx, failed)
@@ -309,6 +323,9 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 	now := d.now()
 	if d.rereadAt != 0 && now >= d.rereadAt {
 		d.rereadAt = 0
+		if every := d.cfg.Load().General.PollEvery; every > 0 {
+			d.rereadAt = now + statesync.Moment(every)
+		}
 		d.readKernel(ctx, true)
 	}
 	if d.purgeAt != 0 && now >= d.purgeAt {
@@ -318,7 +335,7 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		d.flushKernel(ctx, nil)
 	}
 	if d.engine == nil {
-		return time.Hour
+		return time.Hour // a ledger is not polled
 	}
 	if d.engine.Pending() {
 		d.next = min(d.next, d.last+runEvery)
@@ -369,14 +386,14 @@ func (d *Daemon) openLedger(s *config.Stats) error {
 			d.log.Printf(statesync.Warning, "can't reach syslog: %v", err)
 		}
 	}
-	g := &d.cfg.General
+	g := &d.cfg.Load().General
 	d.ledger = newLedger(int(g.HashLimit), int(min(g.HashSize, 1<<22)), file, w)
 	return nil
 }
 
 // lostEvents has the kernel's table read again, when the storm that made the kernel drop events may be over.
 func (d *Daemon) lostEvents(now statesync.Moment) {
-	if after := d.cfg.General.NetlinkOverrunResync; after > 0 && d.engine != nil {
+	if after := d.cfg.Load().General.NetlinkOverrunResync; after > 0 && d.engine != nil {
 		d.rereadAt = now + statesync.Moment(after)
 	}
 }
@@ -503,7 +520,7 @@ func (d *Daemon) eachFlow(ctx context.Context, take func(*flow.Flow)) error {
 		if err != nil {
 			return err
 		}
-		if !d.kernel.filter.passes(&f, flow.Update) {
+		if !d.kernel.filter().passes(&f, flow.Update) {
 			continue
 		}
 		if batch = append(batch, f); len(batch) == cap(batch) && !handOver() {

@@ -16,9 +16,9 @@ import (
 // kernel is the daemon's side towards the kernel's table.
 type kernel struct {
 	client *conntrack.Client
-	events *conntrack.Follower
+	events *conntrack.Follower       // nil when polling
 	expect *conntrack.ExpectFollower // nil without
-	filter *filter
+	wanted atomic.Pointer[filter]    // replaced by a reload
 
 	// Who writes what, so that events of the daemon's own doing are told from those of others.
 	commit, flush, inject *conntrack.Writer
@@ -27,7 +27,9 @@ type kernel struct {
 }
 
 func openKernel(cfg *config.Config) (*kernel, error) {
-	k := &kernel{filter: newFilter(cfg.General.Filter)}
+	k := &kernel{}
+	f := newFilter(cfg.General.Filter)
+	k.wanted.Store(f)
 	var err error
 	if k.client, err = conntrack.Dial(nil); err != nil {
 		return nil, err
@@ -37,11 +39,13 @@ func openKernel(cfg *config.Config) (*kernel, error) {
 		Buffer: int(g.NetlinkBufferSize), MaxBuffer: int(g.NetlinkBufferSizeMaxGrowth),
 		Reliable: g.NetlinkEventsReliable, NoENOBUFS: g.NetlinkEventsReliable,
 	}
-	if k.events, err = k.client.Subscribe(opts); err != nil {
-		return nil, errors.Join(err, k.close())
+	if g.PollEvery == 0 {
+		if k.events, err = k.client.Subscribe(opts); err != nil {
+			return nil, errors.Join(err, k.close())
+		}
 	}
 	if s := cfg.Sync; s != nil && s.ExpectationSync {
-		k.filter.helpers, k.filter.anyHelper = s.ExpectationHelpers, s.ExpectationHelpers == nil
+		f.helpers, f.anyHelper = s.ExpectationHelpers, s.ExpectationHelpers == nil
 		if k.expect, err = k.client.SubscribeExpects(opts); err != nil {
 			return nil, errors.Join(err, k.close())
 		}
@@ -72,6 +76,9 @@ func (k *kernel) close() error {
 	errs = slices.DeleteFunc(errs, func(err error) bool { return errors.Is(err, os.ErrClosed) })
 	return errors.Join(errs...)
 }
+
+// filter says what the daemon is about.
+func (k *kernel) filter() *filter { return k.wanted.Load() }
 
 // origin tells who made the kernel do something.
 func (k *kernel) origin(portID uint32) statesync.Origin {
@@ -105,7 +112,7 @@ func (k *kernel) follow(ctx context.Context, deliver func([]flow.Event) bool) er
 			batch = append(batch, ev)
 		default:
 			k.received.Add(1)
-			if k.filter.passes(&ev.Flow, ev.Type) {
+			if k.filter().passes(&ev.Flow, ev.Type) {
 				batch = append(batch, ev)
 			} else {
 				k.filtered.Add(1)
@@ -127,7 +134,7 @@ func (k *kernel) followExpects(ctx context.Context, deliver func(*flow.ExpectEve
 		if err != nil {
 			return err
 		}
-		if ev.Type != flow.Lost && k.filter.passesExpect(&ev.Expect) && !deliver(&ev) {
+		if ev.Type != flow.Lost && k.filter().passesExpect(&ev.Expect) && !deliver(&ev) {
 			return nil
 		}
 	}
@@ -149,7 +156,7 @@ func (k *kernel) flushFlows(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !k.filter.passes(&f, flow.Update) {
+		if !k.filter().passes(&f, flow.Update) {
 			continue
 		}
 		if b.Delete(&f); b.Full() {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/syslog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoor-project/spoor/internal/statesync"
@@ -15,13 +16,28 @@ import (
 type Log struct {
 	// Out and Err are the console, for what is normal and for what is not; nil is none.
 	Out, Err io.Writer
-	// File is appended to; nil is none.
-	File io.Writer
+	file     atomic.Pointer[os.File] // nil is none
 	// Syslog may be nil.
 	Syslog *syslog.Writer
 }
 
 var levelNames = [...]string{statesync.Info: "info", statesync.Notice: "notice", statesync.Warning: "warning", statesync.Error: "ERROR"}
+
+// Reopen begins to append to the file at path, "" is none; what was appended to before is closed. If that fails
+// nothing is changed.
+func (l *Log) Reopen(path string) error {
+	var f *os.File
+	if path != "" {
+		var err error
+		if f, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+			return err
+		}
+	}
+	if old := l.file.Swap(f); old != nil {
+		old.Close()
+	}
+	return nil
+}
 
 // Printf logs a line, without a newline at its end.
 func (l *Log) Printf(level statesync.Level, format string, args ...any) {
@@ -34,8 +50,8 @@ func (l *Log) Printf(level statesync.Level, format string, args ...any) {
 	if console != nil {
 		io.WriteString(console, line)
 	}
-	if l.File != nil {
-		io.WriteString(l.File, line)
+	if f := l.file.Load(); f != nil {
+		io.WriteString(f, line)
 	}
 	if s := l.Syslog; s != nil {
 		switch level {
@@ -53,8 +69,8 @@ func (l *Log) Printf(level statesync.Level, format string, args ...any) {
 
 // Entry logs a flow or an expectation that the kernel has refused.
 func (l *Log) Entry(text string) {
-	if l.File != nil {
-		fmt.Fprintf(l.File, "%s\t%s\n", time.Now().Format(time.ANSIC), text)
+	if f := l.file.Load(); f != nil {
+		fmt.Fprintf(f, "%s\t%s\n", time.Now().Format(time.ANSIC), text)
 	}
 	if l.Syslog != nil {
 		l.Syslog.Err(text)

@@ -73,14 +73,16 @@ func (d *Daemon) status() *Status {
 	k := d.kernel
 	s.Runtime.Events, s.Runtime.EventsFiltered = k.received.Load(), k.filtered.Load()
 	s.Runtime.EventsFailed, s.Runtime.Overruns = k.failed.Load(), k.overruns.Load()
-	s.Runtime.BufferSize = k.events.Buffer()
+	if k.events != nil {
+		s.Runtime.BufferSize = k.events.Buffer()
+	}
 	if d.ledger != nil {
 		s.Stats, s.Traffic = d.ledger.status(), d.ledger.traffic
 	}
 	if d.engine == nil {
 		return s
 	}
-	cfg := d.cfg.Sync
+	cfg := d.cfg.Load().Sync
 	caches := d.engine.Stats()
 	s.Traffic = caches.Traffic
 	y := &SyncStatus{

@@ -67,3 +67,10 @@ func Protocols(text []byte) func(name string) (number uint8, ok bool) {
 		return n, ok
 	}
 }
+
+func familyName(six bool) string {
+	if six {
+		return "IPv6"
+	}
+	return "IPv4"
+}

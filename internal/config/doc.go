@@ -28,18 +28,19 @@
 //
 // # To add a keyword
 //
-// It is one row in grammar.go, in the block where it is valid:
+// It is one row, in the block where it is valid. The blocks are in grammar.go, and in files of their own for filters,
+// channels, helpers, and for what 1.4.9 does not know, ours.go:
 //
 //	{word: "HashSize", field: func(g *General) any { return &g.HashSize }, def: uint32(65536)},
 //
 // The field's type says what follows the word and how it is written back:
 //
 //	*bool           on, off, yes, no
-//	*uint16         a number
+//	*uint16         a number; 0 stands for the default
 //	*uint32         a number; 0 stands for the default
 //	*time.Duration  a number of seconds; 0 stands for the default
 //	*string         a name, or what the row's takes says
 //
-// What is more than a value has read and show functions. A word that 1.4.9 does not know has ours set: it
-// stays usable as a name.
+// What is more than a value has read and show functions. Then the settings of the tests ask for its values, and
+// testdata/everything.conf for one that is not the default.
 package config

@@ -106,6 +106,7 @@ func (p *parser) note(at Pos, advice string) { p.file.report(Problem{at, Warning
 func (p *parser) fail(at token, text, advice string) {
 	p.file.report(Problem{at.Pos, Error, text, advice})
 	if p.file.done() {
+		p.file.Truncated = p.file.Truncated || p.lex.rest != ""
 		p.lex.rest, p.peeked = "", false
 	}
 }
@@ -273,7 +274,9 @@ func (p *parser) put(field any, value token, def any) {
 	case *string:
 		*f = value.c()
 	case *uint16:
-		*f = uint16(p.number(value, math.MaxUint16))
+		if *f = uint16(p.number(value, math.MaxUint16)); *f == 0 && def != nil {
+			*f = def.(uint16)
+		}
 	case *uint32:
 		if *f = uint32(p.number(value, math.MaxUint32)); *f == 0 && def != nil {
 			*f = def.(uint32)
@@ -353,10 +356,10 @@ func (p *parser) ended(block string) {
 }
 
 // list reads a block of names. What fits is passed on; something else is reported and left out.
-func (p *parser) list(key token, what string, kinds tokens, words []string, each func(token)) bool {
+func (p *parser) list(key token, what string, kinds tokens, words []string, each func(token)) {
 	fits := func(t *token) bool { return t.is(kinds) || t.isOneOf(words) }
 	if !p.brace(key, fits) {
-		return false
+		return
 	}
 	for {
 		t := p.next()
@@ -365,15 +368,15 @@ func (p *parser) list(key token, what string, kinds tokens, words []string, each
 			each(t)
 			continue
 		case t.kind == closing:
-			return true
+			return
 		case t.kind == end:
 			p.ended(key.text)
-			return false
+			return
 		}
 		p.syntax(t, fmt.Sprintf("%s cannot stand in %s, where only %s may be", t.describe(), key.text, what))
 		if t.kind == keyword {
 			p.back(t) // the brace that closes the list is missing
-			return false
+			return
 		}
 		if t.kind == opening {
 			p.back(t)

@@ -212,7 +212,7 @@ func wanted(kinds tokens) string {
 		name string
 	}{
 		{boolean, "on or off"}, {number, "a number"}, {signed, "a number with a sign"}, {ipv4 | ipv6, "an address"},
-		{path, "a path that begins with /"}, {mode, "ALARM, FTFW or NOTRACK"}, {name, "a name"},
+		{path, "a path that begins with /"}, {name, "a name"},
 	} {
 		if kinds&k.kind != 0 {
 			all = append(all, k.name)

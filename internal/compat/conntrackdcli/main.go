@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,6 +35,7 @@ type program struct {
 	stdout, stderr io.Writer
 	log            *agent.Log
 	cfg            *config.Config
+	config         string // its absolute path
 }
 
 var errFailed = errors.New("failed") // and said why
@@ -69,11 +72,7 @@ func (p *program) run() error {
 	if err != nil {
 		return p.fail("can't open config file `%s'", c.config)
 	}
-	etcProtocols, _ := os.ReadFile("/etc/protocols")
-	file := config.Parse(c.config, text, config.Lookup{
-		Protocol:  config.Protocols(etcProtocols),
-		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
-	})
+	file := parseConfig(c.config, text)
 	if c.check {
 		return p.check(file)
 	}
@@ -88,6 +87,7 @@ func (p *program) run() error {
 		return errFailed
 	}
 	p.cfg = &file.Config
+	p.config, _ = filepath.Abs(c.config) // the daemon will be elsewhere
 	if c.asks {
 		if err := agent.Ask(p.cfg.General.UNIXPath, c.request, p.stdout); err != nil {
 			return p.fail("can't connect: is conntrackd running? appropriate permissions?")
@@ -98,6 +98,35 @@ func (p *program) run() error {
 		return p.background()
 	}
 	return p.daemon(c.daemon)
+}
+
+func parseConfig(name string, text []byte) *config.File {
+	etcProtocols, _ := os.ReadFile("/etc/protocols")
+	return config.Parse(name, text, config.Lookup{
+		Protocol:  config.Protocols(etcProtocols),
+		Interface: func(name string) bool { _, err := net.InterfaceByName(name); return err == nil },
+	})
+}
+
+// reload reads the configuration again, as SIGHUP asks for, and begins new log files: those that there were may have
+// been moved away. A configuration with an error changes nothing.
+func (p *program) reload(ctx context.Context, d *agent.Daemon) {
+	text, err := os.ReadFile(p.config)
+	if err != nil {
+		p.log.Printf(statesync.Error, "reload: %v; nothing is changed", err)
+		return
+	}
+	file := parseConfig(p.config, text)
+	if err := file.Err(); err != nil {
+		p.log.Printf(statesync.Error, "reload: nothing is changed: %v", err)
+		return
+	}
+	restart := d.Reload(ctx, &file.Config)
+	p.log.Reopen(file.Config.General.LogFile)
+	p.log.Printf(statesync.Notice, "configuration reloaded")
+	if len(restart) > 0 {
+		p.log.Printf(statesync.Warning, "reload: these settings have changed, which takes a restart: %s", strings.Join(restart, ", "))
+	}
 }
 
 // check prints all that is wrong with a configuration, and what it comes down to.
@@ -148,7 +177,20 @@ func (p *program) daemon(background bool) error {
 	tell.say("READY=1")
 	stopDog := tell.watchdog()
 	defer stopDog()
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-hup:
+				p.reload(ctx, d)
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
 	err = d.Run(ctx)
+	stop()
 	tell.say("STOPPING=1")
 	if err != nil {
 		return p.fail("%v", err)
@@ -180,12 +222,10 @@ func cut(s string) (head, rest string, ok bool) {
 // openLogs opens what the daemon writes to.
 func (p *program) openLogs(g *config.General) error {
 	if g.LogFile != "" {
-		f, err := os.OpenFile(g.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
+		if err := p.log.Reopen(g.LogFile); err != nil {
 			fmt.Fprintf(p.stderr, "ERROR: can't open logfile `%s'.Reason: %s\n", g.LogFile, libc.ErrorText(err))
 			return errFailed
 		}
-		p.log.File = f
 	}
 	if g.Syslog != "" {
 		w, err := agent.OpenSyslog(g.Syslog)

@@ -1,0 +1,72 @@
+package agent
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/mirror"
+	"github.com/spoor-project/spoor/internal/statesync"
+)
+
+func TestLedgerWritesTheEndOfWhatItKnew(t *testing.T) {
+	var file bytes.Buffer
+	l := newLedger(0, 0, &file, nil)
+	f, unknown := tcpFlow("10.0.0.1", "198.51.100.1", flow.TCPEstablished), tcpFlow("10.0.0.2", "198.51.100.1", 3)
+	l.event(0, &flow.Event{Type: flow.New, Flow: f})
+	l.event(0, &flow.Event{Type: flow.New, Flow: f}) // again: nothing new
+	f.State = flow.TCPTimeWait
+	l.event(0, &flow.Event{Type: flow.Update, Flow: f})
+	var shown []flow.Flow
+	l.show(0, mirror.Ref(0), 10, func(c *statesync.Cached) { shown = append(shown, *c.Flow) })
+	if len(shown) != 1 || shown[0].State != flow.TCPTimeWait {
+		t.Errorf("%+v", shown)
+	}
+	f.Has |= flow.HasOrigCounters | flow.HasReplyCounters
+	f.OrigCounters, f.ReplyCounters = flow.Counters{Packets: 5, Bytes: 1268}, flow.Counters{Packets: 3, Bytes: 164}
+	l.event(0, &flow.Event{Type: flow.Destroy, Flow: f})
+	l.event(0, &flow.Event{Type: flow.Destroy, Flow: unknown})
+	if err := l.flush(); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(file.String(), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "\ttcp      6 TIME_WAIT src=10.0.0.1 ") || !strings.Contains(lines[0], " packets=3 bytes=164") {
+		t.Errorf("%q", lines)
+	}
+	if s := l.status(); s.Active != 0 || s.Created != 1 || s.Updated != 1 || s.Destroyed != 1 || l.traffic.Bytes != 1432 {
+		t.Errorf("%+v, %+v", s, l.traffic)
+	}
+}
+
+// fullDisk cannot be written to for a while.
+type fullDisk struct {
+	full bool
+	bytes.Buffer
+}
+
+func (d *fullDisk) Write(b []byte) (int, error) {
+	if d.full {
+		return 0, errors.New("no space left on device")
+	}
+	return d.Buffer.Write(b)
+}
+
+func TestFullDiskIsToldOnce(t *testing.T) {
+	disk := &fullDisk{full: true}
+	l := newLedger(0, 0, disk, nil)
+	told := 0
+	for i := range 6 {
+		disk.full = i != 3
+		f := tcpFlow("10.0.0.1", "198.51.100.1", 3)
+		l.event(0, &flow.Event{Type: flow.New, Flow: f})
+		l.event(0, &flow.Event{Type: flow.Destroy, Flow: f})
+		if l.flush() != nil {
+			told++
+		}
+	}
+	if told != 2 || strings.Count(disk.String(), "\n") != 1 {
+		t.Errorf("told %d times, written %q", told, disk.String())
+	}
+}
