@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
@@ -31,6 +32,10 @@ type FollowOptions struct {
 	// events are queued.
 	MaxBuffer int
 
+	// Gather is how late events may be handed over while many come, so that many come together: waking up
+	// for each costs more than looking at it. Zero hands over what there is at once.
+	Gather time.Duration
+
 	// NoENOBUFS keeps events coming while the queue is full, with gaps, instead
 	// of dropping everything until it has been emptied. Losses are then noticed
 	// later, but still counted.
@@ -55,9 +60,10 @@ type Follower struct {
 	queued bool // more is at hand behind the current event
 
 	// The rest belongs to the goroutine that reads.
-	size     int    // of the queue, as asked for
-	draining bool   // a loss was reported and the queue is not empty yet
-	dropped  uint32 // the kernel's count of losses when it was looked at last
+	size     int       // of the queue, as asked for
+	woken    time.Time // when something was read last, if Gather is not zero
+	draining bool      // a loss was reported and the queue is not empty yet
+	dropped  uint32    // the kernel's count of losses when it was looked at last
 }
 
 // Follow streams the changes of the table until ctx ends, whose error is then the
@@ -109,7 +115,8 @@ func (c *Client) subscribe(op string, opts *FollowOptions, groups []nfnetlink.Gr
 	if s.opts.MaxBuffer == 0 {
 		s.opts.MaxBuffer = defaultMaxBuffer
 	}
-	conn, err := c.open(nfnetlink.Options{Groups: groups, NoENOBUFS: opts.NoENOBUFS, BroadcastError: opts.Reliable})
+	conn, err := c.open(nfnetlink.Options{Groups: groups, NoENOBUFS: opts.NoENOBUFS, BroadcastError: opts.Reliable,
+		Gather: opts.Gather > 0})
 	if err != nil {
 		return nil, wrap(op, err)
 	}
@@ -209,6 +216,7 @@ func (s *Follower) read(buf []byte) (c chunk) {
 			c.gap, c.lost = true, s.newlyLost()
 		}
 	} else {
+		s.gather()
 		n, c.err = s.conn.RecvMany(buf)
 		switch {
 		case errors.Is(c.err, syscall.ENOBUFS):
@@ -224,6 +232,17 @@ func (s *Follower) read(buf []byte) (c chunk) {
 	}
 	c.data = buf[:n]
 	return c
+}
+
+// gather waits a little if it was not long ago that something was read: there is more to come.
+func (s *Follower) gather() {
+	if s.opts.Gather <= 0 {
+		return
+	}
+	if time.Since(s.woken) < s.opts.Gather {
+		time.Sleep(s.opts.Gather)
+	}
+	s.woken = time.Now()
 }
 
 // newlyLost returns how many events were lost since it was called last, 0 if the

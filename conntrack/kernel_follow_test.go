@@ -243,3 +243,53 @@ func TestCancellationAndCloseEndFollowOnTheKernel(t *testing.T) {
 		}
 	}
 }
+
+// Gathering makes events come together and late, but loses none, and hinders nobody from leaving.
+func TestFollowGathers(t *testing.T) {
+	t.Parallel()
+	const gather = 20 * time.Millisecond
+	_, c := kernel(t)
+	s := subscribe(t, c, &conntrack.FollowOptions{Gather: gather})
+	const n = 300
+	go func() {
+		for i := range n {
+			e, _ := protocolEntry(flow.UDP, flow.IPv4, i+1)
+			if err := c.Create(limited(t), e); err != nil {
+				t.Error(err)
+				return
+			}
+			time.Sleep(gather / 40)
+		}
+	}()
+	alone, all := 0, 0
+	for e, err := range s.Events(limited(t)) {
+		if err != nil || e.Type != flow.New {
+			t.Fatal(e, err)
+		}
+		if all++; !s.Queued() {
+			alone++
+		}
+		if all == n {
+			break
+		}
+	}
+	if alone > n/4 {
+		t.Errorf("%d events came in %d groups", n, alone)
+	}
+
+	quiet := subscribe(t, c, &conntrack.FollowOptions{Gather: gather})
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	for _, err := range quiet.Events(ctx) {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("at the end of the context: %v", err)
+		}
+	}
+	closed := subscribe(t, c, &conntrack.FollowOptions{Gather: gather})
+	time.AfterFunc(50*time.Millisecond, func() { closed.Close() })
+	for _, err := range closed.Events(limited(t)) {
+		if !errors.Is(err, os.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
@@ -36,8 +37,9 @@ func openKernel(cfg *config.Config) (*kernel, error) {
 	}
 	g := &cfg.General
 	opts := &conntrack.FollowOptions{
-		Buffer: int(g.NetlinkBufferSize), MaxBuffer: int(g.NetlinkBufferSizeMaxGrowth),
-		Reliable: g.NetlinkEventsReliable, NoENOBUFS: g.NetlinkEventsReliable,
+		// The sizes of the configuration are as the kernel counts: it makes the double of what is asked for.
+		Buffer: int(g.NetlinkBufferSize / 2), MaxBuffer: int(g.NetlinkBufferSizeMaxGrowth / 2),
+		Gather: gatherEvents, Reliable: g.NetlinkEventsReliable, NoENOBUFS: g.NetlinkEventsReliable,
 	}
 	if g.PollEvery == 0 {
 		if k.events, err = k.client.Subscribe(opts); err != nil {
@@ -93,6 +95,9 @@ func (k *kernel) origin(portID uint32) statesync.Origin {
 	}
 	return statesync.Others
 }
+
+// gatherEvents is how late an event may be told of in busy times.
+const gatherEvents = 4 * time.Millisecond
 
 // eventsAtOnce is how many events are handed over together if so many have come.
 const eventsAtOnce = 256

@@ -28,6 +28,9 @@ type Options struct {
 	// BroadcastError makes the sender of a multicast message learn that this
 	// socket missed it (NETLINK_BROADCAST_ERROR, Linux 2.6.30).
 	BroadcastError bool
+	// Gather is for a receiver that lets messages gather before it takes them: it is woken up when
+	// there is something for the first time, and not by what comes until it waits again.
+	Gather bool
 }
 
 // Conn is a NETLINK_NETFILTER socket.
@@ -36,7 +39,8 @@ type Conn struct {
 	raw    syscall.RawConn
 	portID uint32
 	recv   receiver
-	peer   bool // other end is a test's, not the kernel
+	alarm  *alarm // nil: the runtime's poller watches the socket itself
+	peer   bool   // other end is a test's, not the kernel
 	closed atomic.Bool
 }
 
@@ -46,8 +50,12 @@ func Dial(opts *Options) (*Conn, error) {
 		opts = &Options{}
 	}
 	fd := -1
+	kind := unix.SOCK_RAW | unix.SOCK_CLOEXEC
+	if !opts.Gather {
+		kind |= unix.SOCK_NONBLOCK // so that the runtime's poller watches it
+	}
 	err := inNamespace(opts.NetNS, func() (err error) {
-		fd, err = unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
+		fd, err = unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_NETFILTER)
 		return os.NewSyscallError("socket", err)
 	})
 	if err != nil {
@@ -61,7 +69,15 @@ func Dial(opts *Options) (*Conn, error) {
 		unix.Close(fd)
 		return nil, err
 	}
-	return newConn(fd)
+	c, err := newConn(fd)
+	if err != nil || !opts.Gather {
+		return c, err
+	}
+	if c.alarm, err = newAlarm(fd); err != nil {
+		c.file.Close()
+		return nil, err
+	}
+	return c, nil
 }
 
 func bind(fd int, opts *Options) error {
@@ -148,6 +164,10 @@ func (c *Conn) PortID() uint32 { return c.portID }
 // Close closes the socket and unblocks Send and Recv, which return [os.ErrClosed].
 func (c *Conn) Close() error {
 	c.closed.Store(true)
+	if c.alarm != nil {
+		// First, since whoever waits there does so without the socket.
+		return errors.Join(c.alarm.file.Close(), c.file.Close())
+	}
 	return c.file.Close()
 }
 
@@ -162,7 +182,12 @@ func (c *Conn) failed(err error) error {
 
 // SetDeadline makes Recv and Send fail with [os.ErrDeadlineExceeded] from t on; the zero
 // time removes the deadline.
-func (c *Conn) SetDeadline(t time.Time) error { return c.file.SetDeadline(t) }
+func (c *Conn) SetDeadline(t time.Time) error {
+	if c.alarm != nil {
+		return c.alarm.file.SetDeadline(t)
+	}
+	return c.file.SetDeadline(t)
+}
 
 // Send hands messages to the kernel, which carries requests out before Send
 // returns.
@@ -226,7 +251,7 @@ func (c *Conn) receive(buf []byte, how mode) (int, error) {
 		return 0, err
 	}
 	r.buf, r.mode, r.n, r.err = buf, how, 0, nil
-	err := c.failed(c.raw.Read(r.attempt))
+	err := c.failed(c.attempt())
 	r.buf = nil
 	if err == nil {
 		err = r.err
@@ -236,6 +261,22 @@ func (c *Conn) receive(buf []byte, how mode) (int, error) {
 		r.pending, err = err, nil
 	}
 	return r.n, err
+}
+
+// attempt tries until there was something.
+func (c *Conn) attempt() error {
+	if c.alarm == nil {
+		return c.raw.Read(c.recv.attempt)
+	}
+	for {
+		done := false
+		if err := c.raw.Control(func(fd uintptr) { done = c.recv.try(fd) }); done || err != nil {
+			return err
+		}
+		if err := c.alarm.wait(); err != nil {
+			return err
+		}
+	}
 }
 
 // try reads what is there; false means that there was nothing and one should wait.

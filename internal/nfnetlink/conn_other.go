@@ -17,6 +17,7 @@ type Options struct {
 	Groups         []Group
 	NoENOBUFS      bool
 	BroadcastError bool
+	Gather         bool
 }
 
 // Conn cannot be had outside Linux.

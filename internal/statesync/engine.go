@@ -100,6 +100,7 @@ type Engine struct {
 
 	internal, external         *mirror.Table[object]
 	internalExps, externalExps expectations
+	orphans                    []orphan
 
 	controls     []control
 	freeControls []node

@@ -1,6 +1,9 @@
 package statesync
 
 import (
+	"slices"
+	"time"
+
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
 )
@@ -64,7 +67,7 @@ func (c *expectations) next(i int) int {
 }
 
 // ExpectEvent takes in a change of the kernel's expectations that has passed the filters. Of an expectation
-// whose master is not in the internal cache nothing is told.
+// whose master is not in the internal cache, and does not come soon, nothing is told.
 func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 	e.now = now
 	if by == Injector || e.opts.NoInternalCache {
@@ -74,6 +77,7 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 	c, x := &e.internalExps, &ev.Expect
 	i := c.find(x)
 	if ev.Type == flow.Destroy {
+		e.orphans = slices.DeleteFunc(e.orphans, func(o orphan) bool { return keyOf(&o.event.Expect) == keyOf(x) })
 		if i == 0 || c.objects[i].state == dead {
 			return
 		}
@@ -89,6 +93,7 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 		return
 	}
 	if !e.masterKnown(x) {
+		e.orphaned(ev, by)
 		return
 	}
 	if i != 0 {
@@ -112,6 +117,43 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 func (e *Engine) masterKnown(x *flow.Expect) bool {
 	e.old = flow.Flow{Orig: x.Master, Zone: x.Zone}
 	return e.internal.Find(&e.old) != 0
+}
+
+// orphan is an expectation whose master has not come yet. The two come from the kernel on different ways.
+type orphan struct {
+	event flow.ExpectEvent
+	by    Origin
+	until Moment
+}
+
+const (
+	// orphanFor is how long a master may be late, which it is when there are many events.
+	orphanFor  = Moment(5 * time.Second)
+	maxOrphans = 1024
+)
+
+func (e *Engine) orphaned(ev *flow.ExpectEvent, by Origin) {
+	e.orphans = slices.DeleteFunc(e.orphans, func(o orphan) bool { return o.until < e.now })
+	if len(e.orphans) < maxOrphans {
+		e.orphans = append(e.orphans, orphan{*ev, by, e.now + orphanFor})
+	}
+}
+
+// adopt takes in the expectations that have waited for a flow.
+func (e *Engine) adopt(master flow.Tuple) {
+	var mine []orphan
+	e.orphans = slices.DeleteFunc(e.orphans, func(o orphan) bool {
+		if o.event.Expect.Master != master {
+			return false
+		}
+		if o.until >= e.now {
+			mine = append(mine, o)
+		}
+		return true
+	})
+	for i := range mine {
+		e.ExpectEvent(e.now, &mine[i].event, mine[i].by)
+	}
 }
 
 func (e *Engine) toldExpect(m *wire.Message) wire.Fault {

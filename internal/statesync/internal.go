@@ -94,6 +94,10 @@ func (e *Engine) begin(ref mirror.Ref, tell bool) {
 	o := e.internal.Meta(ref)
 	o.added, o.seen = e.now.seconds(), e.generation
 	e.touched(flowNode(ref), tell)
+	if len(e.orphans) > 0 {
+		e.internal.Load(ref, &e.old)
+		e.adopt(e.old.Orig)
+	}
 }
 
 // touched queues what has changed, or has only its repetition begin anew.

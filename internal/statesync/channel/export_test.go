@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Buffers reads the sizes of the sockets' buffers.
-func (c *Channel) Buffers() (send, receive int, err error) {
+// Option reads an option of the socket that receives, or of the one that sends.
+func (c *Channel) Option(receiving bool, level, number int) (n int, err error) {
 	var in, out *socket
 	switch carrier := c.carrier.(type) {
 	case *datagrams:
@@ -17,12 +17,22 @@ func (c *Channel) Buffers() (send, receive int, err error) {
 	case *stream:
 		in, out = carrier.in.listener, carrier.out.conn
 	}
-	read := func(s *socket, option int) (n int) {
-		var e error
-		err = errors.Join(err, s.raw.Control(func(fd uintptr) { n, e = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, option) }), e)
-		return n
+	if !receiving {
+		in = out
 	}
-	return read(out, unix.SO_SNDBUF), read(in, unix.SO_RCVBUF), err
+	cerr := in.raw.Control(func(fd uintptr) { n, err = unix.GetsockoptInt(int(fd), level, number) })
+	return n, errors.Join(cerr, err)
+}
+
+// Backlog reads how many connections of a TCP channel's peer may wait to be accepted.
+func (c *Channel) Backlog() (n int, err error) {
+	cerr := c.carrier.(*stream).in.listener.raw.Control(func(fd uintptr) {
+		var info *unix.TCPInfo
+		if info, err = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			n = int(info.Sacked) // what it means for a listening socket (tcp_get_info)
+		}
+	})
+	return n, errors.Join(cerr, err)
 }
 
 // Reset makes Close reset the connection that a TCP channel accepted, like the end of a

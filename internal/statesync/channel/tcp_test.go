@@ -97,6 +97,17 @@ func (l *link) stranger(t *testing.T) *net.TCPConn {
 	return nstest.Dial(t, l.nodes[0], "tcp", netip.AddrPort{}, netip.AddrPortFrom(o.Local, o.Port)).(*net.TCPConn)
 }
 
+func TestTCPListensAsItShould(t *testing.T) {
+	t.Parallel()
+	b := open(t, newLink(t).options(channel.TCP, "4", 1))
+	if n, err := b.Backlog(); n != 1 || err != nil {
+		t.Errorf("backlog %d, %v, want 1", n, err)
+	}
+	if n, err := b.Option(true, unix.SOL_SOCKET, unix.SO_KEEPALIVE); n != 1 || err != nil {
+		t.Errorf("SO_KEEPALIVE %d, %v, want 1", n, err)
+	}
+}
+
 func TestTCPQueueKeepsOrderAndDropsTheOldest(t *testing.T) {
 	t.Parallel()
 	l := newLink(t)
@@ -152,7 +163,7 @@ func TestTCPFindsAPeerThatComesLater(t *testing.T) {
 func TestTCPTriesAfreshWhenNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	l := newLink(t)
-	l.nodes[1].MustRun(t, "ip", "route", "add", "blackhole", "10.0.0.1/32")
+	l.nodes[0].MustRun(t, "ip", "neighbour", "add", "10.0.0.2", "lladdr", "02:00:00:00:00:77", "dev", "eth0", "nud", "permanent")
 	fd := l.sniffer(t, unix.ETH_P_IP)
 	a := open(t, l.options(channel.TCP, "4", 0))
 	a.Send(numbered(0))
