@@ -39,6 +39,7 @@ func (d *Daemon) commit(ctx context.Context, flows, expects bool) {
 		c, err := do(ctx)
 		took := time.Since(begun)
 		d.call(ctx, func() {
+			d.lastCommit = took
 			if err != nil {
 				d.log.Printf(statesync.Error, "commit: %v", err)
 			}

@@ -30,6 +30,7 @@ type Daemon struct {
 	ledger  *ledger           // nil without Stats
 	group   *channel.Group    // nil without Sync
 	control net.Listener      // nil without UNIX Path
+	metrics net.Listener      // nil without Metrics
 	stop    context.CancelFunc
 	work    sync.WaitGroup // goroutines
 
@@ -50,6 +51,8 @@ type Daemon struct {
 	purgeAt    statesync.Moment // of the kernel's table; 0: not
 	runtime    RuntimeStatus
 	injected   InjectStatus
+	heard      time.Time     // when a message of a peer was last accepted
+	lastCommit time.Duration // how long it took
 }
 
 // handover lends something to the loop until done is closed.
@@ -86,6 +89,9 @@ func Open(cfg *config.Config, log *Log, seq uint32) (*Daemon, error) {
 func (d *Daemon) open(seq uint32) (err error) {
 	if err := d.listen(); err != nil {
 		return fmt.Errorf("can't open unix socket!: %w", err)
+	}
+	if err := d.openMetrics(); err != nil {
+		return fmt.Errorf("can't listen for Prometheus: %w", err)
 	}
 	if s := d.cfg.Load().Sync; s != nil {
 		if err := d.openSync(s, seq); err != nil {
@@ -239,6 +245,9 @@ func (d *Daemon) Close() error {
 	if d.control != nil {
 		errs = append(errs, d.control.Close())
 	}
+	if d.metrics != nil {
+		d.metrics.Close() // the server may have done so
+	}
 	if d.group != nil {
 		errs = append(errs, d.group.Close())
 	}
@@ -275,6 +284,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.control != nil {
 		start(d.serve)
+	}
+	if d.metrics != nil {
+		start(d.serveMetrics)
 	}
 	if s := d.cfg.Load().Sync; s != nil && s.DisableExternalCache {
 		start(d.inject)
@@ -403,6 +415,7 @@ func (d *Daemon) takePackets(a *arrival) {
 	for _, b := range a.datagrams {
 		if d.engine.Datagram(now, b) {
 			d.group.Accepted(a.channel)
+			d.heard = time.Now()
 		}
 	}
 }

@@ -292,7 +292,9 @@ func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
 //	  internal_expects,
 //	  external_expects   as internal_cache, of expectations
 //	  network            {malformed, truncated, bad_size, bad_version, bad_header, bad_type, bad_payload,
-//	                     send_malformed, lost, before}: malformed is the sum up to bad_payload
+//	                     send_malformed, lost, before, resent, bulks}: malformed is the sum up to bad_payload
+//	  peer_silent        seconds since the last message of a peer; -1 if there was none
+//	  last_commit        seconds that the last commit took
 //	  channels           [{kind, device, link, active, bytes_sent, bytes_received, packets_sent, packets_received,
 //	                     errors_sent, errors_received, server_connected, client_connected}]: the last two of TCP
 //	  transmit_queue,
@@ -333,6 +335,8 @@ type (
 		InternalExpects *cacheJSON    `json:"internal_expects,omitempty"`
 		ExternalExpects *cacheJSON    `json:"external_expects,omitempty"`
 		Network         networkJSON   `json:"network"`
+		PeerSilent      float64       `json:"peer_silent"`
+		LastCommit      float64       `json:"last_commit"`
 		Channels        []channelJSON `json:"channels"`
 		TransmitQueue   queueJSON     `json:"transmit_queue"`
 		ErrorQueue      queueJSON     `json:"error_queue"`
@@ -376,6 +380,8 @@ type (
 		SendMalformed uint64 `json:"send_malformed"`
 		Lost          uint64 `json:"lost"`
 		Before        uint64 `json:"before"`
+		Resent        uint64 `json:"resent"`
+		Bulks         uint64 `json:"bulks"`
 	}
 	channelJSON struct {
 		channelCounts
@@ -445,7 +451,11 @@ func syncJSONOf(s *SyncStatus) *syncJSON {
 			SendMalformed: n.SendMalformed,
 			Lost:          n.Lost,
 			Before:        n.Before,
+			Resent:        n.Resent,
+			Bulks:         n.Bulks,
 		},
+		PeerSilent:    s.PeerSilent,
+		LastCommit:    s.LastCommit.Seconds(),
 		Channels:      make([]channelJSON, len(s.Channels)),
 		TransmitQueue: queueJSON(s.Transmit),
 		ErrorQueue:    queueJSON(s.Errors),

@@ -260,7 +260,7 @@ func TestStatusJSON(t *testing.T) {
 	const (
 		noCounts  = `{"active":0,"objects":0,"bytes":0,"created":0,"create_failed":0,"updated":0,"destroyed":0}`
 		noNetwork = `{"malformed":0,"truncated":0,"bad_size":0,"bad_version":0,"bad_header":0,"bad_type":0,"bad_payload":0,` +
-			`"send_malformed":0,"lost":0,"before":0}`
+			`"send_malformed":0,"lost":0,"before":0,"resent":0,"bulks":0},"peer_silent":0,"last_commit":0`
 		noQueue = `{"length":0,"limit":0,"overflows":0}`
 		noRest  = `"traffic":{"bytes":0,"packets":0},"runtime":{"uptime":0,"events":0,"events_filtered":0,"events_unknown":0,` +
 			`"events_failed":0,"dump_unknown":0,"overruns":0,"flushes":0,"resyncs":0,"buffer_size":0,"reads_failed":0,"requests_unknown":0}}`
@@ -275,7 +275,7 @@ func TestStatusJSON(t *testing.T) {
 			`"external_cache":` + noCounts + `,"internal_expects":` + strings.Replace(noCounts, "0", "8", 1) +
 			`,"external_expects":` + strings.Replace(noCounts, "0", "9", 1) +
 			`,"network":{"malformed":10,"truncated":11,"bad_size":12,"bad_version":13,"bad_header":14,"bad_type":15,"bad_payload":16,` +
-			`"send_malformed":17,"lost":18,"before":19},` +
+			`"send_malformed":17,"lost":18,"before":19,"resent":0,"bulks":0},"peer_silent":0,"last_commit":0,` +
 			`"channels":[{"kind":"UDP","device":"eth0","link":"RUNNING","active":true,"bytes_sent":20,"bytes_received":21,` +
 			`"packets_sent":22,"packets_received":23,"errors_sent":24,"errors_received":25},` +
 			`{"kind":"TCP","device":"","link":"","active":false,"bytes_sent":0,"bytes_received":0,` +

@@ -26,6 +26,8 @@ type SyncStatus struct {
 	Channels         []ChannelStatus
 	Transmit, Errors statesync.QueueStats
 	Resend           statesync.QueueStats // FTFW
+	PeerSilent       float64              // seconds since the last message of a peer; -1: there was none
+	LastCommit       time.Duration
 	// Waiting is what is in the resend queue, oldest first. FTFW.
 	Waiting []statesync.Waiting
 }
@@ -89,6 +91,7 @@ func (d *Daemon) status() *Status {
 		Mode: modes[cfg.Mode], ExpectationSync: cfg.ExpectationSync,
 		NoInternalCache: cfg.DisableInternalCache, NoExternalCache: cfg.DisableExternalCache,
 		Caches: caches, Injected: d.injected, Waiting: d.engine.Waiting(),
+		PeerSilent: silent(d.heard), LastCommit: d.lastCommit,
 	}
 	y.Transmit, y.Resend = d.engine.Queues()
 	for i, c := range d.group.Channels() {

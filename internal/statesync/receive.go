@@ -175,7 +175,7 @@ func (e *Engine) peerStarted(seq uint32) {
 		if n := e.resend.pop(); n.kind() == ofControl {
 			e.forget(n)
 		} else {
-			e.transmit.push(n)
+			e.again(n)
 		}
 	}
 	if e.acks.open && int32(seq-e.acks.from) < 0 {
@@ -232,7 +232,13 @@ func (e *Engine) inRange(r wire.Range, take func(node)) {
 }
 
 func (e *Engine) acknowledged(r wire.Range) { e.inRange(r, e.release) }
-func (e *Engine) missed(r wire.Range)       { e.inRange(r, e.transmit.push) }
+func (e *Engine) missed(r wire.Range)       { e.inRange(r, e.again) }
+
+// again sends what was sent once more.
+func (e *Engine) again(n node) {
+	e.stats.Network.Resent++
+	e.transmit.push(n)
+}
 
 // data takes in what a message tells of an object.
 func (e *Engine) data(m *wire.Message) {

@@ -199,6 +199,7 @@ func (e *Engine) SendBulk(now Moment) {
 		e.out.DumpKernel = true
 	default:
 		e.log(Notice, "sending bulk update")
+		e.stats.Network.Bulks++
 		e.bulk = bulk{on: true, flows: true}
 	}
 }

@@ -37,6 +37,8 @@ type NetworkStats struct {
 	SendMalformed uint64                 // flows that could not be told of
 	Lost          uint64                 // missing in the numbering; FTFW asks for them
 	Before        uint64                 // came late or twice
+	Resent        uint64                 // asked for again by a peer, or outstanding when one started
+	Bulks         uint64                 // times that everything was told
 }
 
 // QueueStats tell of a queue.
