@@ -37,6 +37,15 @@ type InjectStatus struct {
 	Created, CreateFailed, Updated, UpdateFailed, Destroyed, DestroyFailed uint64
 }
 
+func (s *InjectStatus) add(o *InjectStatus) {
+	s.Created += o.Created
+	s.CreateFailed += o.CreateFailed
+	s.Updated += o.Updated
+	s.UpdateFailed += o.UpdateFailed
+	s.Destroyed += o.Destroyed
+	s.DestroyFailed += o.DestroyFailed
+}
+
 // ChannelStatus is about one dedicated link.
 type ChannelStatus struct {
 	Kind   string // "UDP", "multicast", "TCP"
