@@ -63,6 +63,7 @@ const (
 	DumpExternalJSON        Request = 1002
 	DumpInternalExpectsJSON Request = 1003
 	DumpExternalExpectsJSON Request = 1004
+	Verify                  Request = 1005
 )
 
 // patience is how long a client may take for its request, or for reading a piece of the answer. It
@@ -184,6 +185,8 @@ func (d *Daemon) handle(ctx context.Context, r Request, conn net.Conn) {
 		}
 	case FlushCaches, FlushCachesOld, FlushInternal, FlushExternal:
 		d.flushCaches(ctx, r)
+	case Verify:
+		d.verify(ctx, conn)
 	case SendBulk:
 		d.call(ctx, func() { d.engine.SendBulk(d.now()) })
 	case RequestResync:

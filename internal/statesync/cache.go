@@ -76,3 +76,9 @@ func (e *Engine) FlushInternalExpects(now Moment) {
 func (e *Engine) FlushExternalExpects(now Moment) {
 	e.externalExps = expectations{limit: e.opts.HashLimit}
 }
+
+// Knows reports whether f is in the internal cache, and lives.
+func (e *Engine) Knows(f *flow.Flow) bool {
+	ref := e.internal.Find(f)
+	return ref != 0 && e.internal.Meta(ref).state != dead
+}

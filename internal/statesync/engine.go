@@ -109,9 +109,11 @@ type Engine struct {
 	refreshes    wheel // ALARM: internal flows by when they are repeated
 	byAge        queue // ALARM: external flows by when they were last told of
 	bulk         bulk
+	verify       verification
 
 	seq       uint32 // of the next message
 	hello     bool   // FTFW: said until it is answered
+	greeted   bool   // FTFW: it has been said; an answer before that is to somebody who was here earlier
 	answer    bool   // FTFW: a peer has said hello, which the next message answers
 	peerHello bool   // FTFW: the last message said hello
 	received  tracker

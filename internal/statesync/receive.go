@@ -143,7 +143,7 @@ func (e *Engine) receiveFTFW(m *wire.Message) verdict {
 		return v
 	}
 	e.peerHello = hello
-	if m.Flags.Has(wire.HelloBack) {
+	if m.Flags.Has(wire.HelloBack) && e.greeted {
 		e.hello = false
 	}
 	if o == after {
@@ -266,6 +266,7 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 	}
 	told := &e.told.Flow
 	ref := e.external.Find(told)
+	added := ref == 0
 	switch {
 	case m.Type == wire.CTDelete:
 		if ref == 0 {
@@ -293,7 +294,9 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		e.external.Store(ref, &e.old)
 		e.stats.External.Updated++
 	}
-	e.external.Meta(ref).touched = e.now.seconds()
+	o := e.external.Meta(ref)
+	o.touched = e.now.seconds()
+	e.verified(o, added)
 	if e.opts.Mode == ALARM {
 		e.fresh(flowNode(ref))
 	}

@@ -117,7 +117,7 @@ func (e *Engine) wrote(begin int) bool {
 		return false
 	}
 	e.seq++
-	e.answer = false
+	e.answer, e.greeted = false, true
 	e.out.message(begin, e.opts.Room)
 	return true
 }

@@ -267,7 +267,11 @@ func TestGuidesWork(t *testing.T) {
 	if err != nil || len(guides) < 8 {
 		t.Fatalf("%d guides: %v", len(guides), err)
 	}
-	bin := filepath.Dir(nstest.BuildCommand(t, "./cmd/conntrack"))
+	bin := filepath.Dir(nstest.BuildCommand(t, "./cmd/conntrack")) + ":" + filepath.Dir(nstest.BuildCommand(t, "./cmd/conntrackd"))
+	root, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, guide := range guides {
 		t.Run(filepath.Base(guide), func(t *testing.T) {
 			t.Parallel()
@@ -279,7 +283,7 @@ func TestGuidesWork(t *testing.T) {
 			defer cancel()
 			cmd := nstest.New(t).Command(ctx, "unshare", "--mount", "bash", "-c", guideScript(string(text)))
 			cmd.Dir, cmd.WaitDelay = t.TempDir(), time.Second
-			cmd.Env = append(os.Environ(), "PATH="+bin+":/usr/sbin:/sbin:"+os.Getenv("PATH"))
+			cmd.Env = append(os.Environ(), "PATH="+bin+":/usr/sbin:/sbin:"+os.Getenv("PATH"), "SPOOR_ROOT="+root)
 			out, err := cmd.CombinedOutput()
 			if err != nil || testing.Verbose() {
 				t.Logf("%s", out)

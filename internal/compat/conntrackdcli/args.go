@@ -102,6 +102,8 @@ func parse(args []string) (*command, error) {
 				c.check = true
 			case "--json":
 				c.json = true
+			case "--verify":
+				c.request, c.asks = agent.Verify, true
 			case "--dissect":
 				c.dissect = append([]string{}, args[i+1:]...)
 				return c, nil

@@ -89,8 +89,12 @@ func (p *program) run() error {
 	p.cfg = &file.Config
 	p.config, _ = filepath.Abs(c.config) // the daemon will be elsewhere
 	if c.asks {
-		if err := agent.Ask(p.cfg.General.UNIXPath, c.request, p.stdout); err != nil {
+		out := &lastLine{Writer: p.stdout}
+		if err := agent.Ask(p.cfg.General.UNIXPath, c.request, out); err != nil {
 			return p.fail("can't connect: is conntrackd running? appropriate permissions?")
+		}
+		if c.request == agent.Verify && out.text() != "in step" {
+			return errFailed
 		}
 		return nil
 	}
@@ -127,6 +131,23 @@ func (p *program) reload(ctx context.Context, d *agent.Daemon) {
 	if len(restart) > 0 {
 		p.log.Printf(statesync.Warning, "reload: these settings have changed, which takes a restart: %s", strings.Join(restart, ", "))
 	}
+}
+
+// lastLine passes an answer on and remembers its end.
+type lastLine struct {
+	io.Writer
+	tail []byte
+}
+
+func (l *lastLine) Write(b []byte) (int, error) {
+	l.tail = append(l.tail, b[max(0, len(b)-200):]...)
+	l.tail = l.tail[max(0, len(l.tail)-200):]
+	return l.Writer.Write(b)
+}
+
+func (l *lastLine) text() string {
+	lines := strings.Split(strings.TrimSuffix(string(l.tail), "\n"), "\n")
+	return lines[len(lines)-1]
 }
 
 // check prints all that is wrong with a configuration, and what it comes down to.

@@ -99,9 +99,10 @@ type Stats struct {
 	// Packets are datagrams; over TCP, buffers sent and reads that brought something.
 	SentBytes, SentPackets         uint64
 	ReceivedBytes, ReceivedPackets uint64
-	// SendErrors are datagrams that could not be sent, over TCP connections that broke off
-	// in sending. ReceiveErrors are failed system calls and, over TCP, connections that
-	// broke off or ended within a message.
+	// SendErrors are datagrams that could not be sent; over TCP, attempts to connect that
+	// failed, apart from Open's, and connections that broke off in sending. ReceiveErrors
+	// are failed system calls and, over TCP, connections that broke off or ended within a
+	// message.
 	SendErrors, ReceiveErrors uint64
 
 	// The rest is of TCP channels only. The queue holds buffers to be sent; while

@@ -256,17 +256,20 @@ func parseLink(m *syscall.NetlinkMessage) (l Link, ok bool) {
 		return l, false
 	}
 	l.Index = int(int32(binary.NativeEndian.Uint32(m.Data[4:])))
-	attrs, err := syscall.ParseNetlinkRouteAttr(m)
-	if err != nil {
-		return l, false
-	}
-	for _, a := range attrs {
-		switch {
-		case a.Attr.Type == unix.IFLA_IFNAME:
-			l.Name = unix.ByteSliceToString(a.Value)
-		case a.Attr.Type == unix.IFLA_MTU && len(a.Value) >= 4 && !l.gone:
-			l.MTU = int(binary.NativeEndian.Uint32(a.Value))
+	// Not syscall.ParseNetlinkRouteAttr, which panics when the last one is not padded.
+	for b := m.Data[unix.SizeofIfInfomsg:]; len(b) >= unix.SizeofRtAttr; {
+		n := int(binary.NativeEndian.Uint16(b))
+		if n < unix.SizeofRtAttr || n > len(b) {
+			return l, false
 		}
+		value := b[unix.SizeofRtAttr:n]
+		switch typ := binary.NativeEndian.Uint16(b[2:]); {
+		case typ == unix.IFLA_IFNAME:
+			l.Name = unix.ByteSliceToString(value)
+		case typ == unix.IFLA_MTU && len(value) >= 4 && !l.gone:
+			l.MTU = int(binary.NativeEndian.Uint32(value))
+		}
+		b = b[min((n+3)&^3, len(b)):]
 	}
 	if !l.gone {
 		l.State = linkState(binary.NativeEndian.Uint32(m.Data[8:]))

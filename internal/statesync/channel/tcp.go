@@ -348,13 +348,15 @@ func (o *outgoing) close() {
 	}
 }
 
-// run runs until the channel is closed. The first attempt to connect was made by openStream.
+// run runs until the channel is closed. The first attempt to connect was made by openStream;
+// like conntrackd we do not count it if it fails.
 func (o *outgoing) run() {
-	conn := o.conn
+	conn, first := o.conn, true
 	for began := time.Now(); ; began = time.Now() {
-		if conn != nil {
-			o.use(conn)
+		if (conn == nil || !o.use(conn)) && !first {
+			o.count.sendErrors.Add(1)
 		}
+		first = false
 		if !o.hasWork() || !o.sleep(time.Until(began.Add(retryAfter))) {
 			return
 		}
@@ -402,9 +404,9 @@ func (o *outgoing) sleep(d time.Duration) bool {
 }
 
 // use waits until the connection is made, sends on it until it is lost or the channel
-// closed, and closes it.
-func (o *outgoing) use(conn *socket) {
-	if conn.established() == nil && o.setConnected(conn) {
+// closed, and closes it. It returns false if the connection was never made.
+func (o *outgoing) use(conn *socket) (made bool) {
+	if made = conn.established() == nil && o.setConnected(conn); made {
 		// The peer sends nothing on this connection, so that to read is to learn of its
 		// end: at once, and not after a buffer has been written into the void.
 		gone := make(chan struct{})
@@ -413,14 +415,15 @@ func (o *outgoing) use(conn *socket) {
 			io.Copy(io.Discard, conn.file)
 			conn.close()
 		}()
-		o.carry(conn, gone)
 		defer func() { <-gone }()
+		o.carry(conn, gone)
 	}
 	o.mu.Lock()
 	o.conn, o.connected = nil, false
 	o.mu.Unlock()
 	conn.close()
 	signal(o.room)
+	return made
 }
 
 // setConnected returns false if the channel was closed meanwhile.

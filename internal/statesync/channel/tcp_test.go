@@ -130,7 +130,11 @@ func TestTCPQueueKeepsOrderAndDropsTheOldest(t *testing.T) {
 	a.Send(numbered(8))
 	ascending(t, numbers(t, heard, 1), 8)
 	want := channel.Stats{SentPackets: 6, SentBytes: 600, Server: true, Client: true, Queue: channel.Queue{Max: 5, Dropped: 3}}
-	wait(t, "statistics", func() bool { return a.Stats() == want })
+	wait(t, "statistics", func() bool {
+		got := a.Stats()
+		got.SendErrors = 0 // on a slow machine there was a second refusal
+		return got == want
+	})
 	if got := b.Stats(); !got.Server || !got.Client || got.ReceivedBytes != 600 || got.ReceiveErrors != 0 {
 		t.Errorf("receiver: %+v", got)
 	}
@@ -152,6 +156,7 @@ func TestTCPFindsAPeerThatComesLater(t *testing.T) {
 	if s := a.Stats(); s.Client || s.Queue.Len != 2 {
 		t.Errorf("without peer: %+v", s)
 	}
+	wait(t, "a second attempt that fails", func() bool { return a.Stats().SendErrors > 0 })
 	l.nodes[1].MustRun(t, "ip", "address", "add", "10.0.0.77/24", "dev", "eth0")
 	late := l.options(channel.TCP, "4", 1)
 	late.Local = o.Remote
