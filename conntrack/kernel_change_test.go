@@ -18,7 +18,7 @@ import (
 func useLabels(t *testing.T, ns *nstest.NS) {
 	t.Helper()
 	nstest.NeedTool(t, "nft")
-	ns.MustRun(t, "nft", "table inet t { chain o { type filter hook output priority 0; ct label set 5; }; }")
+	ns.MustRun(t, "nft", "table inet t { chain o { type filter hook output priority 0; meta mark 0xdead ct label set 5; }; }")
 }
 
 // useHelpers makes the kernel's helpers read what is sent to their ports.

@@ -204,7 +204,7 @@ nonsense
 // labelScene has entries with labels; a rule which tests one is what makes the kernel keep them.
 func labelScene(t testing.TB, s *sandbox) {
 	s.etc = newEtc(t, map[string]string{"xtables/connlabel.conf": labelMap})
-	s.must("nft", `table inet t { chain o { type filter hook output priority 0; ct label set 5; }; }`)
+	s.must("nft", `table inet t { chain o { type filter hook output priority 0; meta mark 0xdead ct label set 5; }; }`)
 	s.load(`
 -I -s 1.1.1.1 -d 2.2.2.2 -p udp --sport 10 --dport 20 -t 5000
 -I -s 1.1.1.2 -d 2.2.2.2 -p udp --sport 10 --dport 20 -t 5000

@@ -133,7 +133,7 @@ func TestSameAsNetlink(t *testing.T) {
 	ns.Sysctl("net/netfilter/nf_conntrack_acct", "1")
 	ns.Sysctl("net/netfilter/nf_conntrack_timestamp", "1")
 	ns.MustRun(t, "nft", "table ip nat { chain out { type nat hook postrouting priority 100; }; chain in { type nat hook prerouting priority -100; }; }; "+
-		"table inet lab { chain c { type filter hook input priority 0; ct label set 5; }; }")
+		"table inet lab { chain c { type filter hook input priority 0; meta mark 0xdead ct label set 5; }; }")
 	n := 0
 	create := func(family flow.Family, p flow.Proto, change func(*conntrack.Entry)) flow.Tuple {
 		t.Helper()

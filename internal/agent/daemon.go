@@ -199,7 +199,12 @@ func openChannels(s *config.Sync) (*channel.Group, error) {
 	if err != nil {
 		return fail(err)
 	}
-	return channel.NewGroup(open, current, links)
+	group, err := channel.NewGroup(open, current, links)
+	if err != nil {
+		links.Close()
+		return fail(err)
+	}
+	return group, nil
 }
 
 // wholeMessages cuts a stream.

@@ -15,7 +15,9 @@ func (c *Channel) Option(receiving bool, level, number int) (n int, err error) {
 	case *datagrams:
 		in, out = carrier.in, carrier.out
 	case *stream:
+		carrier.out.mu.Lock()
 		in, out = carrier.in.listener, carrier.out.conn
+		carrier.out.mu.Unlock()
 	}
 	if !receiving {
 		in = out
