@@ -13,6 +13,9 @@ build: ## the programs, into bin/
 show: build ## build, then show the live table of this machine
 	$(SUDO) bin/conntrack -L
 
+demo: build ## two firewalls, one dies, no connection notices (root, ten seconds; ARGS='-theirs 1')
+	$(GO) run $(if $(SUDO),-exec $(SUDO)) ./interop/demo $(ARGS)
+
 test: tools check ## all tests, against the real kernel when root
 	$(GO) test -timeout 20m ./...
 	$(GO) test -tags alone -run Resized ./snapshot
@@ -33,8 +36,9 @@ fuzz: ## every fuzz test for a while (FUZZTIME=20s each)
 		grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 | while read -r name; do \
 			echo "$$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done || exit 1; done
 
-bench: build ## measure against the C program and the kernel's floor (root, minutes)
+bench: build ## measure against the C programs and the kernel's floor (root, half an hour)
 	$(GO) run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
+	$(GO) run ./interop/syncbench -runs 3 -o docs/performance.md
 
 generate: ## man page, completions, recorded outputs and the BPF object, from their sources
 	snapshot/bpf/build
@@ -43,5 +47,5 @@ generate: ## man page, completions, recorded outputs and the BPF object, from th
 install: build ## programs, man page and completions below PREFIX (/usr/local)
 	packaging/install $(PREFIX)
 
-.PHONY: help build show test check tools race fuzz bench generate install
+.PHONY: help build show demo test check tools race fuzz bench generate install
 .DEFAULT_GOAL := help

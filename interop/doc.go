@@ -7,6 +7,8 @@
 // connection tracking table or on two equal ones, and want the same bytes. TestOptionMatrix does so for every command with
 // every option. Where 1.4.9 has a bug which is deliberately mended, testdata/conntrack-mended.jsonl says so, with the reason.
 //
+// What conntrackd does is compared in the files that begin with its name; TestDemo... run interop/demo, a whole failover.
+//
 // # Running
 //
 //	go test ./interop                         # as root; skips what is missing

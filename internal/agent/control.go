@@ -395,7 +395,7 @@ func (d *Daemon) dumpExpects(ctx context.Context, r Request, conn net.Conn) {
 func (d *Daemon) statistics(ctx context.Context, r Request, conn net.Conn) {
 	var b []byte
 	d.call(ctx, func() {
-		s := d.status()
+		s := d.status(r == StatResend || r == StatQueue || r == StatJSON)
 		if r == StatJSON {
 			b = appendStatusJSON(nil, s)
 		} else {

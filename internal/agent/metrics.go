@@ -157,7 +157,7 @@ func (d *Daemon) serveMetrics(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, _ *http.Request) {
 		var b []byte
-		if !d.call(ctx, func() { b = appendMetrics(nil, d.status()) }) {
+		if !d.call(ctx, func() { b = appendMetrics(nil, d.status(false)) }) {
 			http.Error(w, "stopping", http.StatusServiceUnavailable)
 			return
 		}

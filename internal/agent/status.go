@@ -77,8 +77,8 @@ type RuntimeStatus struct {
 	RequestsUnknown uint64
 }
 
-// status takes the picture; in the loop.
-func (d *Daemon) status() *Status {
+// status takes the picture; in the loop. What waits in the resend queue, which may be much, is only in it if asked for.
+func (d *Daemon) status(waiting bool) *Status {
 	s := &Status{Runtime: d.runtime}
 	s.Runtime.Uptime = time.Since(d.begun)
 	k := d.kernel
@@ -99,8 +99,11 @@ func (d *Daemon) status() *Status {
 	y := &SyncStatus{
 		Mode: modes[cfg.Mode], ExpectationSync: cfg.ExpectationSync,
 		NoInternalCache: cfg.DisableInternalCache, NoExternalCache: cfg.DisableExternalCache,
-		Caches: caches, Injected: d.injected, Waiting: d.engine.Waiting(),
+		Caches: caches, Injected: d.injected,
 		PeerSilent: silent(d.heard), LastCommit: d.lastCommit,
+	}
+	if waiting {
+		y.Waiting = d.engine.Waiting()
 	}
 	y.Transmit, y.Resend = d.engine.Queues()
 	for i, c := range d.group.Channels() {

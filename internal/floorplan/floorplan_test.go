@@ -44,6 +44,9 @@ var floors = map[string]int{
 	"cmd/conntrackd":                7,
 	"interop":                       8,
 	"interop/bench":                 8,
+	"interop/demo":                  8,
+	"interop/measure":               0,
+	"interop/syncbench":             8,
 }
 
 // testSupport are packages that lie in their subject's folder and that only tests

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 // arena is the namespace with the table that the contests are about. All of the
@@ -67,18 +68,7 @@ func (a *arena) empty(ctx context.Context) error {
 	if err := a.client.Flush(ctx, nil); err != nil {
 		return err
 	}
-	return pause(ctx, settling)
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return measure.Pause(ctx, settling)
 }
 
 // refill empties the table and puts the first n entries there.

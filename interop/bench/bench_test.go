@@ -3,10 +3,11 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 func TestEntriesAreDistinctAndOneNetworkHoldsThreeTenths(t *testing.T) {
@@ -65,33 +66,6 @@ func TestSharesOfConditionsAreAHundred(t *testing.T) {
 	}
 }
 
-func TestMedianOfAnEvenNumberIsBetweenTheMiddleTwo(t *testing.T) {
-	for _, c := range []struct {
-		in   []time.Duration
-		want time.Duration
-	}{
-		{[]time.Duration{3}, 3},
-		{[]time.Duration{9, 1, 5}, 5},
-		{[]time.Duration{8, 1, 2, 4}, 3},
-	} {
-		if got := median(slices.Clone(c.in)); got != c.want {
-			t.Errorf("median(%v): got %v, want %v", c.in, got, c.want)
-		}
-	}
-}
-
-func TestOnlyTheMeasuredSectionIsReplaced(t *testing.T) {
-	old := "before\n" + beginMarker + "old\n" + endMarker + "after\n"
-	got, err := replaceSection([]byte(old), "new\n")
-	want := "before\n" + beginMarker + "new\n" + endMarker + "after\n"
-	if err != nil || string(got) != want {
-		t.Errorf("got %q, %v, want %q", got, err, want)
-	}
-	if _, err := replaceSection([]byte("no markers\n"), "new\n"); err == nil {
-		t.Error("a file without markers: got no error")
-	}
-}
-
 func TestLossesAreAddedUp(t *testing.T) {
 	n, told := toldLost("WARNING: 12 events have been lost.\nx\nWARNING: at least 30 events have been lost.\n")
 	if n != 42 || !told {
@@ -124,7 +98,7 @@ PASS
 func TestMissingFiguresMissTheTarget(t *testing.T) {
 	r := row{What: "-L", Figures: []figure{{Who: ours, Wall: time.Second}, {Who: theirs, Text: "fails"}}}
 	r.promiseRatio(0.5, theirs)
-	r.Problems = []problem{{theirs, "all runs: exit status 1"}}
+	r.Problems = []measure.Problem{{Who: theirs, Text: "all runs: exit status 1"}}
 	res := results{Rows: []row{r}}
 	if missed := res.missed(); len(missed) != 1 || !strings.Contains(missed[0], "nothing") {
 		t.Errorf("got %q, want the ratio alone, with nothing measured", missed)

@@ -9,8 +9,9 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 // Contenders.
@@ -83,7 +84,7 @@ func (a *arena) hold(ctx context.Context, c *contest) error {
 		}
 		for _, wrong := range slices.Sorted(maps.Keys(problems[i])) {
 			text := fmt.Sprintf("%d of %d runs: %s", problems[i][wrong], c.runs, wrong)
-			r.Problems = append(r.Problems, problem{t.who, text})
+			r.Problems = append(r.Problems, measure.Problem{Who: t.who, Text: text})
 		}
 	}
 	if c.judge != nil {
@@ -98,16 +99,11 @@ func (c *contest) outcome(s *sample) string {
 	case s.Err != "":
 		return s.Err
 	case s.Exit != 0:
-		return fmt.Sprintf("exit status %d: %s", s.Exit, lastLine(s.stderr))
+		return fmt.Sprintf("exit status %d: %s", s.Exit, measure.LastLine(s.stderr))
 	case c.finished != nil:
 		return c.finished(s)
 	}
 	return ""
-}
-
-func lastLine(text string) string {
-	text = strings.TrimSpace(text)
-	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 var summaryLine = regexp.MustCompile(`(\d+) flow entries have been `)
@@ -117,7 +113,7 @@ func tells(n int) func(*sample) string {
 	return func(s *sample) string {
 		m := summaryLine.FindStringSubmatch(s.stderr)
 		if m == nil {
-			return fmt.Sprintf("says %q, not how many entries", lastLine(s.stderr))
+			return fmt.Sprintf("says %q, not how many entries", measure.LastLine(s.stderr))
 		}
 		if got, _ := strconv.Atoi(m[1]); got != n {
 			return fmt.Sprintf("%d entries instead of %d", got, n)
@@ -144,18 +140,7 @@ func summarise(who string, samples []*sample) figure {
 		wall, user, system = append(wall, s.Wall), append(user, s.User), append(system, s.System)
 		f.RSS = max(f.RSS, s.RSS)
 	}
-	f.Wall, f.User, f.System = median(wall), median(user), median(system)
+	f.Wall, f.User, f.System = measure.Median(wall), measure.Median(user), measure.Median(system)
 	f.Fastest, f.Slowest = slices.Min(wall), slices.Max(wall)
 	return f
-}
-
-// median returns the middle value, of an even number the mean of the middle two. It
-// sorts its argument.
-func median(all []time.Duration) time.Duration {
-	slices.Sort(all)
-	mid := len(all) / 2
-	if len(all)%2 == 1 {
-		return all[mid]
-	}
-	return (all[mid-1] + all[mid]) / 2
 }

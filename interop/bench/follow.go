@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 // followRow is the runs with one command line.
@@ -50,7 +52,6 @@ const (
 	quietLimit  = 2 * time.Minute
 	endLimit    = 30 * time.Second
 	quiet       = 500 * time.Millisecond // without an event: there are no more
-	poll        = 10 * time.Millisecond
 )
 
 // followArgs are command lines that print what is made: with the queue of the kernel as
@@ -73,7 +74,7 @@ func (a *arena) follows(ctx context.Context) error {
 func (a *arena) followEach(ctx context.Context, args []string) error {
 	created := victims(a.plan.Entries)
 	all := followRow{What: strings.Join(args, " ")}
-	progress("%s (%s)", all.What, grouped(created))
+	progress("%s (%s)", all.What, measure.Grouped(created))
 	for range a.plan.Runs {
 		for _, who := range []string{ours, theirs} {
 			if err := a.empty(ctx); err != nil {
@@ -86,7 +87,7 @@ func (a *arena) followEach(ctx context.Context, args []string) error {
 			all.Runs = append(all.Runs, run)
 		}
 	}
-	r := row{What: all.What, Entries: grouped(created) + " events"}
+	r := row{What: all.What, Entries: measure.Grouped(created) + " events"}
 	kept := 0
 	for _, who := range []string{ours, theirs} {
 		complete, text := all.outcome(who)
@@ -122,9 +123,9 @@ func (f *followRow) outcome(who string) (complete int, text string) {
 			complete++
 		}
 	}
-	text = grouped(slices.Min(printed))
+	text = measure.Grouped(slices.Min(printed))
 	if most := slices.Max(printed); most > slices.Min(printed) {
-		text += " to " + grouped(most)
+		text += " to " + measure.Grouped(most)
 	}
 	return complete, fmt.Sprintf("%s printed, alive in %d of %d", text, alive, len(printed))
 }
@@ -154,7 +155,7 @@ func (a *arena) follow(ctx context.Context, argv []string, run *followRun) (err 
 		<-ended
 	}()
 
-	if err := await(ctx, listenLimit, ended, func() bool { return listener() != nil }); err != nil {
+	if err := measure.Await(ctx, listenLimit, ended, func() bool { return listener() != nil }); err != nil {
 		return fmt.Errorf("wait for its subscription: %w", err)
 	}
 	start := time.Now()
@@ -180,11 +181,11 @@ func (a *arena) follow(ctx context.Context, argv []string, run *followRun) (err 
 		cmd.Process.Signal(syscall.SIGINT)
 	}
 	never := func() bool { return false }
-	if err := await(ctx, endLimit, ended, never); !errors.Is(err, errEnded) {
+	if err := measure.Await(ctx, endLimit, ended, never); !errors.Is(err, measure.ErrEnded) {
 		return fmt.Errorf("wait for its end: %w", err)
 	}
 	run.Exit = exitStatus(cmd.ProcessState.Sys().(syscall.WaitStatus))
-	run.Said = lastLine(stderr.String())
+	run.Said = measure.LastLine(stderr.String())
 	run.Warned = strings.Contains(stderr.String(), "losing events")
 	if n, ok := toldLost(stderr.String()); ok {
 		run.Told = n
@@ -193,36 +194,11 @@ func (a *arena) follow(ctx context.Context, argv []string, run *followRun) (err 
 	return err
 }
 
-// Ends of waiting other than its reason.
-var (
-	errEnded   = errors.New("it ended")
-	errTimeout = errors.New("it took too long")
-)
-
-// await waits for a condition while a program runs.
-func await(ctx context.Context, limit time.Duration, ended <-chan struct{}, condition func() bool) error {
-	timeout := time.After(limit)
-	tick := time.NewTicker(poll)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-ended:
-			return errEnded
-		case <-timeout:
-			return errTimeout
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
-}
-
 // awaitQuiet waits until the program has nothing more to print, or has ended, and
 // returns when it printed last.
 func awaitQuiet(ctx context.Context, out *os.File, last time.Time, ended <-chan struct{}) (time.Time, error) {
 	size := int64(unknown)
-	err := await(ctx, quietLimit, ended, func() bool {
+	err := measure.Await(ctx, quietLimit, ended, func() bool {
 		info, err := out.Stat()
 		now := time.Now()
 		if err == nil && info.Size() != size {
@@ -232,7 +208,7 @@ func awaitQuiet(ctx context.Context, out *os.File, last time.Time, ended <-chan 
 		l := listener()
 		return now.Sub(last) >= quiet && (l == nil || l.queued == 0)
 	})
-	if errors.Is(err, errEnded) {
+	if errors.Is(err, measure.ErrEnded) {
 		err = nil
 	}
 	return last, err

@@ -16,20 +16,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 // Parts that the binary plays.
@@ -110,9 +108,9 @@ func supervise(args []string) (code int) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	res, err := measure(ctx, s)
+	res, err := measureAll(ctx, s)
 	if err == nil {
-		err = publish(s.out, res)
+		err = measured.Publish(s.out, render(res))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -127,8 +125,8 @@ func supervise(args []string) (code int) {
 	return 0
 }
 
-// measure leaves nothing behind but its results.
-func measure(ctx context.Context, s *settings) (res *results, err error) {
+// measureAll leaves nothing behind but its results.
+func measureAll(ctx context.Context, s *settings) (res *results, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("making network namespaces needs root (try sudo)")
 	}
@@ -149,7 +147,7 @@ func measure(ctx context.Context, s *settings) (res *results, err error) {
 	if err != nil {
 		return nil, err
 	}
-	warnIfBusy()
+	measure.WarnIfBusy(progress)
 
 	grown, err := measureGrowth(ctx, plan)
 	if err != nil {
@@ -161,7 +159,7 @@ func measure(ctx context.Context, s *settings) (res *results, err error) {
 	}
 	res.Rows = append(append(res.Rows, decode...), grown...)
 	res.Notes = append(res.Notes, notes...)
-	res.Command, res.Machine = s.command(), describeMachine(ctx, plan.Theirs)
+	res.Command, res.Machine = s.command(), measure.DescribeMachine(ctx, plan.Theirs, "--version")
 	return res, nil
 }
 
@@ -182,30 +180,14 @@ func measureGrowth(ctx context.Context, whole *plan) (rows []row, err error) {
 // enterArena runs the contests in a process that begins in a new network namespace,
 // so that all its threads are there.
 func enterArena(ctx context.Context, p *plan) (res *results, err error) {
-	restore, err := enlargeTable(p.Entries)
+	restore, err := measure.EnlargeTable(p.Entries)
 	defer func() { err = errors.Join(err, restore()) }()
 	if err != nil {
 		return nil, err
 	}
-	arg, err := json.Marshal(p)
-	if err != nil {
-		return nil, err
-	}
-	cmd := exec.CommandContext(ctx, p.Self, partArena, string(arg))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 10 * time.Second
-	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, os.Stderr
-	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
-			return nil, errors.New("interrupted")
-		}
-		return nil, fmt.Errorf("contests: %w", err)
-	}
 	res = &results{}
-	if err := json.Unmarshal(out.Bytes(), res); err != nil {
-		return nil, fmt.Errorf("read results: %w", err)
+	if err := measure.PlayApart(ctx, p.Self, partArena, p, res); err != nil {
+		return nil, err
 	}
 	return res, nil
 }

@@ -3,52 +3,17 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"strconv"
 	"strings"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
-// Markers of the measured section; all else in the file is written by people.
-const (
-	beginMarker = "<!-- measured: begin (interop/bench writes this section) -->\n"
-	endMarker   = "<!-- measured: end -->\n"
-)
-
-// preamble begins a file that does not exist yet.
-const preamble = "# Performance\n\n"
-
-// publish writes the measured section into the file, or prints it.
-func publish(file string, res *results) error {
-	section := render(res)
-	if file == "" {
-		_, err := os.Stdout.WriteString(section)
-		return err
-	}
-	old, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		old = []byte(preamble + beginMarker + endMarker)
-	} else if err != nil {
-		return err
-	}
-	text, err := replaceSection(old, section)
-	if err != nil {
-		return fmt.Errorf("%s: %w", file, err)
-	}
-	return os.WriteFile(file, text, 0o644)
-}
-
-// replaceSection puts section between the markers of text.
-func replaceSection(text []byte, section string) ([]byte, error) {
-	before, rest, ok := bytes.Cut(text, []byte(beginMarker))
-	_, after, ok2 := bytes.Cut(rest, []byte(endMarker))
-	if !ok || !ok2 {
-		return nil, fmt.Errorf("no section between the lines %q and %q", strings.TrimSpace(beginMarker), strings.TrimSpace(endMarker))
-	}
-	return []byte(string(before) + beginMarker + section + endMarker + string(after)), nil
+// measured is the section that this program writes.
+var measured = measure.Section{
+	Begin: "<!-- measured: begin (interop/bench writes this section) -->\n",
+	End:   "<!-- measured: end -->\n",
 }
 
 // render is the measured section.
@@ -98,16 +63,8 @@ func renderTargets(b *strings.Builder, res *results) {
 	b.WriteString("|---|--:|--:|--:|--:|--:|--:|---|---|\n")
 	for i := range res.Rows {
 		if r := &res.Rows[i]; r.Group == withTargets {
-			var promises, verdicts []string
-			for _, t := range r.Targets {
-				verdict := "**no**"
-				if t.Reached {
-					verdict = "yes"
-				}
-				promises = append(promises, t.Promise)
-				verdicts = append(verdicts, verdict+": "+orNothing(t.Value))
-			}
-			fmt.Fprintf(b, "%s | %s | %s |\n", comparison(r), strings.Join(promises, "<br>"), strings.Join(verdicts, "<br>"))
+			promises, verdicts := measure.TargetCells(r.Targets)
+			fmt.Fprintf(b, "%s | %s | %s |\n", comparison(r), promises, verdicts)
 		}
 	}
 	b.WriteString("\n")
@@ -148,7 +105,7 @@ func renderGrowth(b *strings.Builder, res *results) {
 			each = fmt.Sprintf("%d ns", int(f.Wall)/n)
 		}
 		if f := r.of(oneProcessor); f != nil && f.Wall > 0 {
-			rate = grouped(int(float64(n) / f.Wall.Seconds()))
+			rate = measure.Grouped(int(float64(n) / f.Wall.Seconds()))
 		}
 		fmt.Fprintf(b, "| %s |\n", strings.Join(append(cells, each, rate), " | "))
 	}
@@ -181,7 +138,7 @@ func cell(f *figure) string {
 	case f.Text != "":
 		return f.Text
 	}
-	return timeText(f.Wall)
+	return measure.TimeText(f.Wall)
 }
 
 func renderFollows(b *strings.Builder, res *results) {
@@ -198,12 +155,12 @@ func renderFollows(b *strings.Builder, res *results) {
 }
 
 func renderFollowRun(b *strings.Builder, run *followRun) {
-	stayed, rss := "yes", bytesText(run.RSS)
+	stayed, rss := "yes", measure.BytesText(run.RSS)
 	if !run.Alive {
 		stayed, rss = fmt.Sprintf("**no**, exit status %d", run.Exit), "–"
 	}
-	cells := []string{run.Who, grouped(run.Created), timeText(run.Creation), grouped(run.Printed), toldText(run),
-		countText(run.Dropped), timeText(run.Drain), stayed, rss, strings.ReplaceAll(run.Said, "|", "\\|")}
+	cells := []string{run.Who, measure.Grouped(run.Created), measure.TimeText(run.Creation), measure.Grouped(run.Printed), toldText(run),
+		countText(run.Dropped), measure.TimeText(run.Drain), stayed, rss, strings.ReplaceAll(run.Said, "|", "\\|")}
 	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }
 
@@ -219,7 +176,7 @@ func countText(n int) string {
 	if n == unknown {
 		return "–"
 	}
-	return grouped(n)
+	return measure.Grouped(n)
 }
 
 func renderLibraries(b *strings.Builder, res *results) {
@@ -234,7 +191,7 @@ func renderLibraries(b *strings.Builder, res *results) {
 			if f.Text != "" {
 				continue
 			}
-			fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", f.Who, timeText(f.Wall), timeText(f.User), timeText(f.System), bytesText(f.RSS))
+			fmt.Fprintf(b, "| %s | %s | %s | %s | %s |\n", f.Who, measure.TimeText(f.Wall), measure.TimeText(f.User), measure.TimeText(f.System), measure.BytesText(f.RSS))
 		}
 		b.WriteString("\n")
 	}
@@ -252,7 +209,7 @@ func renderProcesses(b *strings.Builder, res *results) {
 				continue
 			}
 			fmt.Fprintf(b, "| `%s` | %s | %s | %d | %s | %s | %s | %s | %s | %s |\n", r.What, r.Entries, f.Who, f.Runs,
-				timeText(f.Wall), timeText(f.Fastest), timeText(f.Slowest), timeText(f.User), timeText(f.System), bytesText(f.RSS))
+				measure.TimeText(f.Wall), measure.TimeText(f.Fastest), measure.TimeText(f.Slowest), measure.TimeText(f.User), measure.TimeText(f.System), measure.BytesText(f.RSS))
 		}
 	}
 	b.WriteString("\n")

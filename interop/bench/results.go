@@ -4,13 +4,14 @@ package main
 
 import (
 	"fmt"
-	"time"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 // results is all that was measured.
 type results struct {
 	Command string
-	Machine machine
+	Machine measure.Machine
 	Rows    []row
 	Follows []followRow
 	Notes   []string // about what was left out
@@ -32,18 +33,8 @@ type row struct {
 	What     string
 	Entries  string
 	Figures  []figure
-	Targets  []target
-	Problems []problem
-}
-
-// problem is a run with a wrong outcome.
-type problem struct{ Who, Text string }
-
-// target is a promise, and what came of it.
-type target struct {
-	Promise string
-	Value   string // what was measured, "" if nothing
-	Reached bool
+	Targets  []measure.Target
+	Problems []measure.Problem
 }
 
 // of returns a contender's figure, nil if it has none.
@@ -67,7 +58,7 @@ func (r *row) ratio(who string) (float64, bool) {
 
 // promiseRatio: ours takes at most limit times what who takes.
 func (r *row) promiseRatio(limit float64, who string) {
-	t := target{Promise: fmt.Sprintf("≤ %v × %s", limit, who)}
+	t := measure.Target{Promise: fmt.Sprintf("≤ %v × %s", limit, who)}
 	if ratio, ok := r.ratio(who); ok {
 		t.Value, t.Reached = fmt.Sprintf("%.2f", ratio), ratio <= limit
 	}
@@ -76,7 +67,7 @@ func (r *row) promiseRatio(limit float64, who string) {
 
 // promiseScaling: all processors are at least limit times as fast as one.
 func (r *row) promiseScaling(limit float64) {
-	t := target{Promise: fmt.Sprintf("≥ %v × one processor", limit)}
+	t := measure.Target{Promise: fmt.Sprintf("≥ %v × one processor", limit)}
 	if ratio, ok := r.ratio(oneProcessor); ok {
 		t.Value, t.Reached = fmt.Sprintf("%.2f", 1/ratio), 1/ratio >= limit
 	}
@@ -90,15 +81,15 @@ func ratioTo(limit float64, who string) func(*row) {
 
 // promiseRSS: ours never takes more memory than limit.
 func (r *row) promiseRSS(limit int64) {
-	t := target{Promise: fmt.Sprintf("RSS ≤ %s", bytesText(limit))}
+	t := measure.Target{Promise: fmt.Sprintf("RSS ≤ %s", measure.BytesText(limit))}
 	if f := r.of(ours); f != nil {
-		t.Value, t.Reached = bytesText(f.RSS), f.RSS <= limit
+		t.Value, t.Reached = measure.BytesText(f.RSS), f.RSS <= limit
 	}
 	r.Targets = append(r.Targets, t)
 }
 
 func (r *row) promise(text, value string, reached bool) {
-	r.Targets = append(r.Targets, target{text, value, reached})
+	r.Targets = append(r.Targets, measure.Target{Promise: text, Value: value, Reached: reached})
 }
 
 // missed lists the promises that were not kept, and what we did wrong altogether.
@@ -108,7 +99,7 @@ func (res *results) missed() []string {
 		r := &res.Rows[i]
 		for _, t := range r.Targets {
 			if !t.Reached {
-				all = append(all, fmt.Sprintf("%s (%s): %s, measured %s", r.What, r.Entries, t.Promise, orNothing(t.Value)))
+				all = append(all, fmt.Sprintf("%s (%s): %s, measured %s", r.What, r.Entries, t.Promise, t.Measured()))
 			}
 		}
 		for _, p := range r.Problems {
@@ -118,27 +109,4 @@ func (res *results) missed() []string {
 		}
 	}
 	return all
-}
-
-func orNothing(value string) string {
-	if value == "" {
-		return "nothing"
-	}
-	return value
-}
-
-// bytesText is a size in powers of 1000, as the targets mean it.
-func bytesText(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
-
-// timeText has three digits or so.
-func timeText(d time.Duration) string {
-	switch {
-	case d >= 10*time.Second:
-		return fmt.Sprintf("%.1f s", d.Seconds())
-	case d >= time.Second:
-		return fmt.Sprintf("%.2f s", d.Seconds())
-	case d >= 10*time.Millisecond:
-		return fmt.Sprintf("%.0f ms", d.Seconds()*1e3)
-	}
-	return fmt.Sprintf("%.2f ms", d.Seconds()*1e3)
 }

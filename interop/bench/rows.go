@@ -6,6 +6,8 @@ import (
 	"context"
 	"strconv"
 	"strings"
+
+	"github.com/spoor-project/spoor/interop/measure"
 )
 
 // countRuns is how often -C runs for each program: it takes a millisecond or two, of
@@ -42,7 +44,7 @@ func (a *arena) lists(ctx context.Context) error {
 		return err
 	}
 	list := func(what string, args ...string) *contest {
-		return &contest{what: what, entries: grouped(all), runs: a.plan.Runs, finished: tells(all),
+		return &contest{what: what, entries: measure.Grouped(all), runs: a.plan.Runs, finished: tells(all),
 			teams: []team{a.program(ours, args...), a.program(theirs, args...), a.floor(floorDump)}}
 	}
 	plain := list("-L", "-L")
@@ -62,7 +64,7 @@ func (a *arena) lists(ctx context.Context) error {
 		r.promiseRSS(32e6)
 	}
 	few := func(c *contest) *contest {
-		c.entries = "1 of " + grouped(all)
+		c.entries = "1 of " + measure.Grouped(all)
 		c.teams = c.teams[:2]
 		c.finished = tells(1)
 		return c
@@ -115,7 +117,7 @@ func (a *arena) growth(ctx context.Context) error {
 		return err
 	}
 	return a.hold(ctx, &contest{
-		group: ofGrowth, what: "-L", entries: grouped(n), runs: a.plan.Runs, finished: tells(n),
+		group: ofGrowth, what: "-L", entries: measure.Grouped(n), runs: a.plan.Runs, finished: tells(n),
 		teams: []team{a.program(ours, "-L"), a.alone("-L"), a.program(theirs, "-L"), a.floor(floorDump)},
 	})
 }
@@ -132,7 +134,7 @@ func (a *arena) holdEach(ctx context.Context, contests ...*contest) error {
 // counts asks for the number of entries: a process's start and end, mostly.
 func (a *arena) counts(ctx context.Context) error {
 	return a.hold(ctx, &contest{
-		what: "-C", entries: grouped(a.plan.Entries), runs: countRuns,
+		what: "-C", entries: measure.Grouped(a.plan.Entries), runs: countRuns,
 		teams: []team{a.program(ours, "-C"), a.program(theirs, "-C"), a.floor(floorCount)},
 		judge: ratioTo(3, theirs),
 	})
@@ -142,7 +144,7 @@ func (a *arena) counts(ctx context.Context) error {
 func (a *arena) deletions(ctx context.Context) error {
 	all, few := a.plan.Entries, victims(a.plan.Entries)
 	among := &contest{
-		what: "-D -s NET", entries: grouped(few) + " of " + grouped(all), runs: a.plan.Runs,
+		what: "-D -s NET", entries: measure.Grouped(few) + " of " + measure.Grouped(all), runs: a.plan.Runs,
 		teams: []team{a.program(ours, "-D", "-s", victimNet.String()), a.program(theirs, "-D", "-s", victimNet.String())},
 		// The victims follow the lone entry; the table is full at first.
 		prepare:  func() error { return a.top(ctx, 1, 1+few, all) },
@@ -156,7 +158,7 @@ func (a *arena) deletions(ctx context.Context) error {
 		return err
 	}
 	alone := *among
-	alone.entries = grouped(few) + " of " + grouped(few)
+	alone.entries = measure.Grouped(few) + " of " + measure.Grouped(few)
 	alone.prepare = func() error { return a.top(ctx, 1, 1+few, few) }
 	alone.finished = both(tells(few), a.holds(ctx, 0))
 	return a.hold(ctx, &alone)
@@ -184,7 +186,7 @@ func (a *arena) top(ctx context.Context, first, end, full int) error {
 	if err := a.people.create(ctx, a.client, first, end); err != nil {
 		return err
 	}
-	return pause(ctx, settling)
+	return measure.Pause(ctx, settling)
 }
 
 // updates sets a mark that the entries do not have yet. The family is told because
@@ -202,7 +204,7 @@ func (a *arena) updates(ctx context.Context) error {
 		}
 	}
 	return a.hold(ctx, &contest{
-		group: withoutTargets, what: "-U -f ipv4 -m N", entries: grouped(n), runs: a.plan.Runs,
+		group: withoutTargets, what: "-U -f ipv4 -m N", entries: measure.Grouped(n), runs: a.plan.Runs,
 		teams:    []team{{ours, next(a.plan.Ours)}, {theirs, next(a.plan.Theirs)}},
 		finished: tells(n),
 	})
@@ -220,7 +222,7 @@ func (a *arena) loads(ctx context.Context) error {
 		return err
 	}
 	return a.hold(ctx, &contest{
-		what: "-R FILE", entries: grouped(all), runs: a.plan.Runs,
+		what: "-R FILE", entries: measure.Grouped(all), runs: a.plan.Runs,
 		teams:    []team{a.program(ours, "-R", file), a.program(theirs, "-R", file)},
 		prepare:  func() error { return a.empty(ctx) },
 		finished: a.holds(ctx, all),
@@ -239,13 +241,4 @@ func both(one, other func(*sample) string) func(*sample) string {
 		}
 		return strings.Join(wrong, "; ")
 	}
-}
-
-// grouped is n with a comma before every three digits.
-func grouped(n int) string {
-	s := strconv.Itoa(n)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
 }

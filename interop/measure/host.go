@@ -1,6 +1,4 @@
-//go:build linux
-
-package main
+package measure
 
 import (
 	"bytes"
@@ -23,9 +21,9 @@ const (
 	tableBuckets = "/proc/sys/net/netfilter/nf_conntrack_buckets"
 )
 
-// enlargeTable sees to it that the table can hold the entries, in chains as long as a
+// EnlargeTable sees to it that the table can hold the entries, in chains as long as a
 // well kept machine has. restore puts back what was changed, and is never nil.
-func enlargeTable(entries int) (restore func() error, err error) {
+func EnlargeTable(entries int) (restore func() error, err error) {
 	type setting struct{ name, old string }
 	var changed []setting
 	restore = func() error {
@@ -65,9 +63,9 @@ func enlargeTable(entries int) (restore func() error, err error) {
 	return restore, nil
 }
 
-// warnIfBusy: medians forgive a disturbed run, not a busy machine. It looks several
+// WarnIfBusy tells the user of other work on the machine: medians forgive a disturbed run, not a busy machine. It looks several
 // times, as some thread or other always runs for a moment.
-func warnIfBusy() {
+func WarnIfBusy(say func(format string, args ...any)) {
 	const looks = 10
 	least := math.MaxInt
 	for range looks {
@@ -89,18 +87,19 @@ func warnIfBusy() {
 		time.Sleep(50 * time.Millisecond)
 	}
 	if least > 0 {
-		progress("WARNING: %d other threads are running; the results will be worth little", least)
+		say("WARNING: %d other threads are running; the results will be worth little", least)
 	}
 }
 
-// machine is where the measurement was made.
-type machine struct {
+// Machine is where the measurement was made.
+type Machine struct {
 	Kernel, CPU, Original, Go string
 	Cores                     int
 }
 
-func describeMachine(ctx context.Context, theirs string) machine {
-	m := machine{Kernel: "unknown", CPU: "unknown", Original: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU()}
+// DescribeMachine describes it. The original tells its version in the first line of what it prints with the given option.
+func DescribeMachine(ctx context.Context, original, option string) Machine {
+	m := Machine{Kernel: "unknown", CPU: "unknown", Original: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU()}
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = string(bytes.TrimSpace(text))
 	}
@@ -112,8 +111,9 @@ func describeMachine(ctx context.Context, theirs string) machine {
 			}
 		}
 	}
-	if out, err := exec.CommandContext(ctx, theirs, "--version").Output(); err == nil {
-		m.Original = string(bytes.TrimSpace(out))
+	if out, err := exec.CommandContext(ctx, original, option).Output(); err == nil {
+		first, _, _ := strings.Cut(string(bytes.TrimSpace(out)), "\n")
+		m.Original = first
 	}
 	return m
 }
