@@ -51,8 +51,9 @@ type Daemon struct {
 	purgeAt    statesync.Moment // of the kernel's table; 0: not
 	runtime    RuntimeStatus
 	injected   InjectStatus
-	heard      time.Time     // when a message of a peer was last accepted
-	lastCommit time.Duration // how long it took
+	lossTold   statesync.Moment // when a loss of events was last logged
+	heard      time.Time        // when a message of a peer was last accepted
+	lastCommit time.Duration    // how long it took
 }
 
 // handover lends something to the loop until done is closed.
@@ -130,8 +131,10 @@ func (d *Daemon) announce() {
 	say(g.NetlinkEventsReliable, "reliable ctnetlink event delivery is ENABLED.")
 	// The kernel's filter differs in what it lets pass; what is asked for is what the daemon's does.
 	say(g.Filter != nil, "using user-space event filtering")
-	if g.NetlinkBufferSize == 0 || g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth {
-		say(true, "NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
+	say(g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth,
+		"NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
+	if len(d.cfg.Load().Helpers) > 0 {
+		d.log.Printf(statesync.Warning, "Helper: this version has no user-space helpers, the section has no effect")
 	}
 	if d.kernel.events == nil {
 		say(true, "running in polling mode")
@@ -410,10 +413,24 @@ func (d *Daemon) openLedger(s *config.Stats) error {
 
 // lostEvents has the kernel's table read again, when the storm that made the kernel drop events may be over.
 func (d *Daemon) lostEvents(now statesync.Moment) {
-	if after := d.cfg.Load().General.NetlinkOverrunResync; after > 0 && d.engine != nil {
+	after := d.cfg.Load().General.NetlinkOverrunResync
+	again := after > 0 && d.engine != nil
+	if now-d.lossTold > lossesTold || d.lossTold == 0 {
+		d.lossTold = now
+		what := "it is not read again, so the caches may differ from it (NetlinkOverrunResync)"
+		if again {
+			what = fmt.Sprintf("it is read again in %v", after)
+		}
+		d.log.Printf(statesync.Warning, "the kernel has dropped events about its table: %s. "+
+			"Larger NetlinkBufferSize and NetlinkBufferSizeMaxGrowth may avoid that", what)
+	}
+	if again {
 		d.rereadAt = now + statesync.Moment(after)
 	}
 }
+
+// lossesTold is how often losses of events are logged at most.
+const lossesTold = statesync.Moment(30 * time.Second)
 
 func (d *Daemon) takePackets(a *arrival) {
 	now := d.now()
@@ -450,6 +467,9 @@ func (d *Daemon) carryOut(ctx context.Context) {
 	}
 	d.engine.Done()
 }
+
+// Alive reports whether the loop takes calls, before ctx ends.
+func (d *Daemon) Alive(ctx context.Context) bool { return d.call(ctx, func() {}) }
 
 // call has f run in the loop, and reports whether it was.
 func (d *Daemon) call(ctx context.Context, f func()) bool {

@@ -36,6 +36,11 @@ func openKernel(cfg *config.Config) (*kernel, error) {
 		return nil, err
 	}
 	g := &cfg.General
+	if g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth {
+		limited := *g
+		limited.NetlinkBufferSize = 0
+		g = &limited
+	}
 	opts := &conntrack.FollowOptions{
 		// The sizes of the configuration are as the kernel counts: it makes the double of what is asked for.
 		Buffer: int(g.NetlinkBufferSize / 2), MaxBuffer: int(g.NetlinkBufferSizeMaxGrowth / 2),

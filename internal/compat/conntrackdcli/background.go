@@ -1,6 +1,7 @@
 package conntrackdcli
 
 import (
+	"context"
 	"net"
 	"os"
 	"strconv"
@@ -79,24 +80,29 @@ func (n *notifier) say(text string) {
 	}
 }
 
-// watchdog says twice in each watchdog interval that the daemon is alive, until stop is called.
-func (n *notifier) watchdog() (stop func()) {
+// watchdog says twice in each watchdog interval that the daemon is alive, if it is, until stop is called.
+func (n *notifier) watchdog(alive func(context.Context) bool) (stop func()) {
 	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
 	if n.path == "" || err != nil || usec < 2 {
 		return func() {}
 	}
-	t := time.NewTicker(time.Duration(usec/2) * time.Microsecond)
-	done := make(chan struct{})
+	interval := time.Duration(usec/2) * time.Microsecond
+	ctx, stop := context.WithCancel(context.Background())
 	go func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
 		for {
 			select {
 			case <-t.C:
-				n.say("WATCHDOG=1")
-			case <-done:
-				t.Stop()
+				within, cancel := context.WithTimeout(ctx, interval/2)
+				if alive(within) {
+					n.say("WATCHDOG=1")
+				}
+				cancel()
+			case <-ctx.Done():
 				return
 			}
 		}
 	}()
-	return func() { close(done) }
+	return stop
 }

@@ -196,7 +196,7 @@ func (p *program) daemon(background bool) error {
 	}
 	tell := newNotifier(g.Systemd)
 	tell.say("READY=1")
-	stopDog := tell.watchdog()
+	stopDog := tell.watchdog(d.Alive)
 	defer stopDog()
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
