@@ -16,7 +16,7 @@ import (
 
 // snapshotWorthwhile is from how many entries on a snapshot is faster than netlink, in
 // spite of the time it takes to load its program.
-const snapshotWorthwhile = 60_000
+const snapshotWorthwhile = 30_000
 
 // openSnapshot opens the table's snapshot if the flows shall be read from it; nil is no
 // error, but leaves it to netlink.
