@@ -31,9 +31,13 @@ const (
 	update
 	remove
 	get
+	createExpect
+	removeExpect
+	flushExpects
 )
 
-var operationNames = [...]string{create: opCreate, put: opPut, update: opUpdate, remove: opDelete, get: opGet}
+var operationNames = [...]string{create: opCreate, put: opPut, update: opUpdate, remove: opDelete, get: opGet,
+	createExpect: opCreateExpect, removeExpect: opDeleteExpect, flushExpects: opFlushExpects}
 
 // Len returns the number of operations.
 func (b *Batch) Len() int { return len(b.ops) }
@@ -59,11 +63,16 @@ func (b *Batch) Grow(n int) {
 const firstSeq = 1
 
 func (b *Batch) begin(op operation, kind uint8, flags uint16, t *flow.Tuple) {
+	b.msgs.Begin(nfnetlink.Conntrack, kind, flags, b.next(op), uint8(t.Family()), 0)
+}
+
+// next takes note of an operation and returns the sequence number of its message.
+func (b *Batch) next(op operation) (seq uint32) {
 	if b.Full() {
 		panic("conntrack: operation added to a full Batch")
 	}
-	b.msgs.Begin(nfnetlink.Conntrack, kind, flags, uint32(firstSeq+len(b.ops)), uint8(t.Family()), 0)
 	b.ops = append(b.ops, op)
+	return uint32(firstSeq + len(b.ops) - 1)
 }
 
 // Create adds the making of a flow; see [Client.Create]. e may be reused.
@@ -113,5 +122,24 @@ func (b *Batch) lookup(kind uint8, t *flow.Tuple, zone uint16) {
 	if zone != 0 {
 		b.msgs.Uint16(ctaZone, zone)
 	}
+	b.msgs.End()
+}
+
+// CreateExpect adds the making of an expectation; see [Client.CreateExpect].
+func (b *Batch) CreateExpect(e *flow.Expect) {
+	beginExpect(&b.msgs, msgExpectNew, nfnetlink.Create|nfnetlink.Excl, b.next(createExpect), &e.Tuple, e.Zone)
+	appendExpect(&b.msgs, e)
+	b.msgs.End()
+}
+
+// DeleteExpect adds the removal of an expectation; see [Client.DeleteExpect].
+func (b *Batch) DeleteExpect(t flow.Tuple, zone uint16) {
+	beginExpect(&b.msgs, msgExpectDelete, 0, b.next(removeExpect), &t, zone)
+	b.msgs.End()
+}
+
+// FlushExpects adds the removal of all expectations; see [Client.FlushExpects].
+func (b *Batch) FlushExpects() {
+	b.msgs.Begin(nfnetlink.ConntrackExpect, msgExpectDelete, 0, b.next(flushExpects), 0, 0)
 	b.msgs.End()
 }

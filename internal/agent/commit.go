@@ -193,12 +193,7 @@ func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
 		x := &all[i].x
 		x.Timeout = d.entries().expectTimeout(x, all[i].silent)
 		x.Has |= flow.ExpectHasTimeout
-		err := d.kernel.client.CreateExpect(ctx, x)
-		if errors.Is(err, conntrack.ErrExists) {
-			d.kernel.client.DeleteExpect(ctx, x.Tuple, x.Zone)
-			err = d.kernel.client.CreateExpect(ctx, x)
-		}
-		if err != nil {
+		if _, err := makeExpect(ctx, d.kernel.commit, x); err != nil {
 			c.failed++
 			d.log.Printf(statesync.Error, "commit-create: %s", libc.ErrorText(err))
 			continue
@@ -206,6 +201,15 @@ func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
 		c.made++
 	}
 	return c, ctx.Err()
+}
+
+// makeExpect makes an expectation. If there is one already it is deleted first, which again tells of.
+func makeExpect(ctx context.Context, w *conntrack.Writer, x *flow.Expect) (again bool, err error) {
+	err = perform(ctx, w, func(b *conntrack.Batch) { b.CreateExpect(x) })
+	if again = errors.Is(err, conntrack.ErrExists); again {
+		err = perform(ctx, w, func(b *conntrack.Batch) { b.DeleteExpect(x.Tuple, x.Zone); b.CreateExpect(x) })
+	}
+	return again, err
 }
 
 // expectTimeout is ofAge's timeout for expectations.

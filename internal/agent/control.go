@@ -256,7 +256,7 @@ func (d *Daemon) flushRequested(ctx context.Context, expects bool) {
 
 func (d *Daemon) flushExpects(ctx context.Context) {
 	d.notice(ctx, "flushing kernel expect table")
-	if err := d.kernel.client.FlushExpects(ctx); err != nil {
+	if err := d.kernel.flushExpects(ctx); err != nil {
 		d.call(ctx, func() { d.log.Printf(statesync.Error, "can't flush the kernel's expectations: %v", err) })
 	}
 }

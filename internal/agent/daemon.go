@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +43,8 @@ type Daemon struct {
 	// operations are for the injector; when it falls behind the loop waits.
 	operations chan []statesync.Operation
 
+	injected injectCounts
+
 	// The loop's.
 	next, last statesync.Moment // when the engine shall run, and when it ran
 	flushing   bool             // the kernel's table is being flushed
@@ -50,7 +53,6 @@ type Daemon struct {
 	rereadAt   statesync.Moment // after a loss of events; 0: not
 	purgeAt    statesync.Moment // of the kernel's table; 0: not
 	runtime    RuntimeStatus
-	injected   InjectStatus
 	lossTold   statesync.Moment // when a loss of events was last logged
 	heard      time.Time        // when a message of a peer was last accepted
 	lastCommit time.Duration    // how long it took
@@ -72,6 +74,9 @@ type arrival struct {
 // by no more.
 const runEvery = statesync.Moment(4 * time.Millisecond)
 
+// ErrControl says that Open could not open the control socket.
+var ErrControl = errors.New("can't open unix socket!")
+
 // Open makes everything ready: the kernel's table has been read when it returns. seq numbers the first
 // message; conntrackd takes the Unix time.
 func Open(cfg *config.Config, log *Log, seq uint32) (*Daemon, error) {
@@ -89,7 +94,7 @@ func Open(cfg *config.Config, log *Log, seq uint32) (*Daemon, error) {
 
 func (d *Daemon) open(seq uint32) (err error) {
 	if err := d.listen(); err != nil {
-		return fmt.Errorf("can't open unix socket!: %w", err)
+		return fmt.Errorf("%w: %w", ErrControl, err)
 	}
 	if err := d.openMetrics(); err != nil {
 		return fmt.Errorf("can't listen for Prometheus: %w", err)
@@ -171,6 +176,10 @@ var modes = map[config.Mode]statesync.Mode{config.FTFW: statesync.FTFW, config.A
 
 var kinds = map[config.Kind]channel.Kind{config.UDP: channel.UDP, config.Multicast: channel.Multicast, config.TCP: channel.TCP}
 
+// receiveBuffer is for channels of which the configuration does not say it: what a peer sends while this node is
+// busy for a moment should not be lost. The system's default is enough for some hundred messages.
+const receiveBuffer = 2 << 20
+
 // openChannels opens the dedicated links.
 func openChannels(s *config.Sync) (*channel.Group, error) {
 	var open []*channel.Channel
@@ -184,7 +193,7 @@ func openChannels(s *config.Sync) (*channel.Group, error) {
 	for i := range s.Channels {
 		c := &s.Channels[i]
 		o := &channel.Options{Kind: kinds[c.Kind], Port: c.Port, Interface: c.Interface,
-			SendBuffer: int(c.SndSocketBuffer), ReceiveBuffer: int(c.RcvSocketBuffer), NoChecksum: !c.Checksum,
+			SendBuffer: int(c.SndSocketBuffer), ReceiveBuffer: cmp.Or(int(c.RcvSocketBuffer), receiveBuffer), NoChecksum: !c.Checksum,
 			ErrorQueueLength: int(s.ErrorQueueLength), Split: wholeMessages}
 		if o.Local, o.Remote = c.Local, c.Peer; c.Kind == config.Multicast {
 			o.Remote = c.Group

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
@@ -31,6 +32,24 @@ func (d *Daemon) inject(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// injectCounts are the injector's. It does not ask the loop for anything: the loop may be waiting for it.
+type injectCounts struct {
+	mu     sync.Mutex
+	status InjectStatus
+}
+
+func (c *injectCounts) add(s *InjectStatus) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.add(s)
+}
+
+func (c *injectCounts) get() InjectStatus {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
 }
 
 // injector carries out operations in batches, each with at most one about a flow, so that what is tried again does not
@@ -111,7 +130,7 @@ func (in *injector) finish(ctx context.Context) error {
 	clear(in.seen)
 	counts := in.counts
 	in.counts = InjectStatus{}
-	in.daemon.call(ctx, func() { in.daemon.injected.add(&counts) })
+	in.daemon.injected.add(&counts)
 	return nil
 }
 
@@ -163,23 +182,21 @@ func (in *injector) conclude(ctx context.Context, op *statesync.Operation, faile
 }
 
 func (d *Daemon) injectExpect(ctx context.Context, op *statesync.Operation) error {
-	x, c := &op.Expect, d.kernel.client
+	x, w := &op.Expect, d.kernel.inject
 	if op.Type == wire.ExpectDelete {
-		if err := c.DeleteExpect(ctx, x.Tuple, x.Zone); err != nil && !errors.Is(err, conntrack.ErrNotFound) {
+		err := perform(ctx, w, func(b *conntrack.Batch) { b.DeleteExpect(x.Tuple, x.Zone) })
+		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
 			d.log.Printf(statesync.Warning, "could not delete exp entry: %s", libc.ErrorText(err))
 		}
 		return ctx.Err()
 	}
 	x.Timeout = d.entries().expectTimeout(x, 0)
 	x.Has |= flow.ExpectHasTimeout
-	err := c.CreateExpect(ctx, x)
-	text := "could not add new exp entry"
-	if errors.Is(err, conntrack.ErrExists) {
-		c.DeleteExpect(ctx, x.Tuple, x.Zone)
-		err = c.CreateExpect(ctx, x)
-		text += ", even when deleting it first"
-	}
-	if err != nil {
+	if again, err := makeExpect(ctx, w, x); err != nil {
+		text := "could not add new exp entry"
+		if again {
+			text += ", even when deleting it first"
+		}
 		d.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(err))
 	}
 	return ctx.Err()

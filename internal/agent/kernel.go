@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,6 +24,7 @@ type kernel struct {
 
 	// Who writes what, so that events of the daemon's own doing are told from those of others.
 	commit, flush, inject *conntrack.Writer
+	oneFlush              sync.Mutex // guards flush
 
 	received, filtered, failed, overruns atomic.Uint64
 }
@@ -153,6 +155,8 @@ func (k *kernel) followExpects(ctx context.Context, deliver func(*flow.ExpectEve
 
 // flushFlows deletes the flows that pass the filter; others are none of the daemon's business.
 func (k *kernel) flushFlows(ctx context.Context) error {
+	k.oneFlush.Lock()
+	defer k.oneFlush.Unlock()
 	var b conntrack.Batch
 	carryOut := func() error {
 		if b.Len() == 0 {
@@ -176,4 +180,22 @@ func (k *kernel) flushFlows(ctx context.Context) error {
 		}
 	}
 	return carryOut()
+}
+
+func (k *kernel) flushExpects(ctx context.Context) error {
+	k.oneFlush.Lock()
+	defer k.oneFlush.Unlock()
+	return perform(ctx, k.flush, (*conntrack.Batch).FlushExpects)
+}
+
+// perform carries out some operations and tells what became of the last. The writer is the one by which the events of
+// it are known as our own.
+func perform(ctx context.Context, w *conntrack.Writer, fill func(*conntrack.Batch)) error {
+	var b conntrack.Batch
+	fill(&b)
+	results, err := w.Do(ctx, &b)
+	if err != nil {
+		return err
+	}
+	return results[len(results)-1].Err
 }

@@ -99,7 +99,7 @@ func (d *Daemon) status(waiting bool) *Status {
 	y := &SyncStatus{
 		Mode: modes[cfg.Mode], ExpectationSync: cfg.ExpectationSync,
 		NoInternalCache: cfg.DisableInternalCache, NoExternalCache: cfg.DisableExternalCache,
-		Caches: caches, Injected: d.injected,
+		Caches: caches, Injected: d.injected.get(),
 		PeerSilent: silent(d.heard), LastCommit: d.lastCommit,
 	}
 	if waiting {

@@ -37,9 +37,13 @@ func (e *Engine) queueUp(n node) {
 	e.transmit.push(n)
 }
 
-// send sends all that is queued.
+// burst is how many datagrams leave in one run: a receiver's socket holds about a hundred, of the system's default
+// size, and in some modes what it drops is lost.
+const burst = 64
+
+// send sends what is queued; of much only a part, the rest in the next run.
 func (e *Engine) send() {
-	for e.transmit.len > 0 {
+	for e.transmit.len > 0 && len(e.out.ends) < burst {
 		n := e.transmit.pop()
 		it := e.item(n)
 		it.seq = e.seq

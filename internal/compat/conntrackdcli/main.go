@@ -182,8 +182,12 @@ func (p *program) daemon(background bool) error {
 	signal.Ignore(syscall.SIGPIPE)
 	d, err := agent.Open(p.cfg, p.log, uint32(time.Now().Unix()))
 	if err != nil {
-		p.log.Printf(statesync.Error, "%s", initialisationText(err))
-		p.log.Printf(statesync.Error, "initialization failed")
+		if errors.Is(err, agent.ErrControl) { // which the original says in fewer words
+			p.log.Printf(statesync.Error, "%v", agent.ErrControl)
+		} else {
+			p.log.Printf(statesync.Error, "%s", initialisationText(err))
+			p.log.Printf(statesync.Error, "initialization failed")
+		}
 		return p.fail("conntrackd cannot start, please review your configuration")
 	}
 	p.log.Printf(statesync.Notice, "initialization completed")
