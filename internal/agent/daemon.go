@@ -369,11 +369,25 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 	if d.engine.Pending() {
 		d.next = min(d.next, d.last+runEvery)
 	}
+	if now >= d.next && d.congested() {
+		// What waits in the engine is merged; what a channel has no room for is lost.
+		d.next = now + runEvery
+	}
 	if now >= d.next {
 		d.next, d.last = d.engine.Run(now), now
 		d.carryOut(ctx)
 	}
 	return time.Duration(max(0, d.next-now))
+}
+
+// congested reports whether the peer at the other end of a stream is there but slow.
+func (d *Daemon) congested() bool {
+	c := d.group.Channels()[d.group.Current()]
+	if c.Kind() != channel.TCP {
+		return false
+	}
+	s := c.Stats()
+	return s.Client && s.Queue.Len >= s.Queue.Max/2
 }
 
 func (d *Daemon) takeEvents(events []flow.Event) {
