@@ -23,16 +23,28 @@ type committed struct{ made, failed int }
 // those that belong to another, then expectations. It returns when all is done.
 func (d *Daemon) commit(ctx context.Context, flows, expects bool) {
 	busy := false
+	var flush <-chan struct{}
 	if !d.call(ctx, func() {
 		if busy = d.committing; busy {
 			d.log.Printf(statesync.Notice, "commit already in progress, skipping")
 		}
 		d.committing = true
 		d.purgeAt = 0
+		if d.flushing {
+			flush = d.flushed
+		}
 	}) || busy {
 		return
 	}
 	defer d.call(ctx, func() { d.committing = false })
+	if flush != nil {
+		// A purge that has just begun would take away what is committed now.
+		select {
+		case <-flush:
+		case <-ctx.Done():
+			return
+		}
+	}
 	pass := func(what string, do func(context.Context) (committed, error)) {
 		begun := time.Now()
 		c, err := do(ctx)

@@ -48,6 +48,7 @@ type Daemon struct {
 	// The loop's.
 	next, last statesync.Moment // when the engine shall run, and when it ran
 	flushing   bool             // the kernel's table is being flushed
+	flushed    chan struct{}    // closed when that is over
 	committing bool
 	reading    bool             // the kernel's table is being read
 	rereadAt   statesync.Moment // after a loss of events; 0: not
@@ -609,7 +610,7 @@ func (d *Daemon) flushKernel(ctx context.Context, done func()) {
 	if d.flushing {
 		return
 	}
-	d.flushing = true
+	d.flushing, d.flushed = true, make(chan struct{})
 	d.runtime.Flushes++
 	d.work.Go(func() {
 		defer func() {
@@ -620,6 +621,7 @@ func (d *Daemon) flushKernel(ctx context.Context, done func()) {
 		err := d.kernel.flushFlows(ctx)
 		d.call(ctx, func() {
 			d.flushing = false
+			close(d.flushed)
 			if err != nil && ctx.Err() == nil {
 				d.log.Printf(statesync.Error, "can't flush the kernel's table: %v", err)
 			}

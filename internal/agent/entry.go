@@ -76,8 +76,10 @@ func (b *entries) protocol(e *conntrack.Entry, f *flow.Flow) {
 			liberal := &conntrack.TCPWindow{Flags: flow.TCPBeLiberal, Mask: flow.TCPBeLiberal}
 			e.TCP.Orig, e.TCP.Reply = liberal, liberal
 		} else if f.Has.Has(flow.HasTCPWindow) {
-			e.TCP.Orig = &conntrack.TCPWindow{Scale: &f.OrigWindow.Scale}
-			e.TCP.Reply = &conntrack.TCPWindow{Scale: &f.ReplyWindow.Scale}
+			// The kernel takes scales only together with the flag, which the original does not give.
+			const scaled = flow.TCPWindowScale
+			e.TCP.Orig = &conntrack.TCPWindow{Scale: &f.OrigWindow.Scale, Flags: scaled, Mask: scaled}
+			e.TCP.Reply = &conntrack.TCPWindow{Scale: &f.ReplyWindow.Scale, Flags: scaled, Mask: scaled}
 		}
 	case flow.SCTP:
 		e.SCTP = &conntrack.SCTP{State: &f.State, VTags: &f.VTags}

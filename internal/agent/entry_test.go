@@ -39,7 +39,7 @@ func TestEntryOfAPeersFlow(t *testing.T) {
 	f.Has |= flow.HasTCPWindow
 	f.OrigWindow.Scale = 7
 	e = (&entries{windows: true, commitTimeout: time.Minute}).ofAge(&f, 30)
-	if *e.Timeout != time.Minute || *e.TCP.Orig.Scale != 7 || e.TCP.Orig.Flags != 0 {
+	if *e.Timeout != time.Minute || *e.TCP.Orig.Scale != 7 || e.TCP.Orig.Flags != flow.TCPWindowScale || e.TCP.Orig.Mask != flow.TCPWindowScale {
 		t.Errorf("with windows and a commit timeout: %v, %+v", *e.Timeout, e.TCP.Orig)
 	}
 }
