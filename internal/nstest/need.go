@@ -34,6 +34,18 @@ func Unavailable(t testing.TB, features []string, reason string) {
 	t.Skip(reason)
 }
 
+// KernelLacks ends a test of something that not every kernel has. Nobody can install it, so unlike [Unavailable] it
+// skips also when all features are required; only SPOOR_TEST_REQUIRE with the feature's own name forbids to.
+func KernelLacks(t testing.TB, feature, reason string) {
+	t.Helper()
+	for required := range strings.SplitSeq(os.Getenv(requireVar), ",") {
+		if strings.TrimSpace(required) == feature {
+			t.Fatalf("%s (%s=%s forbids to skip)", reason, requireVar, feature)
+		}
+	}
+	t.Skip("this kernel lacks " + feature + ": " + reason)
+}
+
 // NeedRoot skips a test where network namespaces cannot be made; its feature is "root".
 func NeedRoot(t testing.TB) {
 	t.Helper()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
@@ -137,9 +138,10 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 }
 
 // contexts turns security marks into the text that the security module has for them, which
-// only netlink tells.
+// only netlink tells. Where there is such a module, flows without a mark have one too.
 type contexts struct {
 	client *conntrack.Client
+	plain  atomic.Pointer[string] // of flows without a mark; nil: not known
 	mu     sync.Mutex
 	known  map[uint32]string // "": none
 }
@@ -155,27 +157,38 @@ func (s *contexts) filled(flows iter.Seq2[flow.Flow, error]) iter.Seq2[flow.Flow
 	}
 }
 
-// fill replaces the mark of f, if it has one, by its context, as netlink would report f.
+// fill replaces the mark of f by its context, as netlink would report f.
 func (s *contexts) fill(f *flow.Flow) {
-	if !f.Has.Has(flow.HasSecMark) {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text, ok := s.known[f.SecMark]
-	if !ok {
-		now, err := s.client.Get(context.Background(), f.Orig, f.Zone)
-		if err == nil && s.known == nil {
-			s.known = make(map[uint32]string)
-		}
-		if err == nil {
-			s.known[f.SecMark] = now.SecCtx
-		}
-		text = now.SecCtx
+	var text string
+	if plain := s.plain.Load(); plain != nil && !f.Has.Has(flow.HasSecMark) {
+		text = *plain
+	} else {
+		text = s.ask(f)
 	}
 	f.Has &^= flow.HasSecMark
 	f.SecMark = 0
 	if text != "" {
 		f.SecCtx, f.Has = text, f.Has|flow.HasSecCtx
 	}
+}
+
+// ask has netlink tell the context of f unless one of the same mark has been told.
+func (s *contexts) ask(f *flow.Flow) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if text, ok := s.known[f.SecMark]; ok {
+		return text
+	}
+	now, err := s.client.Get(context.Background(), f.Orig, f.Zone)
+	if err != nil {
+		return "" // it has ended; the next one of this mark will tell
+	}
+	if s.known == nil {
+		s.known = make(map[uint32]string)
+	}
+	s.known[f.SecMark] = now.SecCtx
+	if f.SecMark == 0 {
+		s.plain.Store(&now.SecCtx)
+	}
+	return now.SecCtx
 }
