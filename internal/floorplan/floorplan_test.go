@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"internal/statesync":            4,
 	"internal/agent":                5,
 	"internal/mirror":               3,
+	"internal/table":                3,
 	"conntrack":                     2,
 	"snapshot":                      2,
 	"internal/compat/conntrackcli":  6,
