@@ -254,16 +254,8 @@ func age(f *flow.Flow, now time.Time) uint64 {
 	return uint64(max(0, end-f.Start)) // clocks do step back
 }
 
-// translated reports whether NAT changes the source and the destination of f. In ICMP the halves that are
-// ports elsewhere differ without NAT; there only the identifier counts.
+// translated reports whether NAT changes the source and the destination of f.
 func translated(f *flow.Flow) (src, dst bool) {
-	if !f.Has.Has(flow.HasReply) {
-		return false, false
-	}
-	t := f.NAT()
-	if isICMP(f) {
-		t.SrcPort = f.Status&(flow.SrcNATDone|flow.DstNATDone) != 0 && f.Orig.ICMPID() != f.Reply.ICMPID()
-		t.DstPort = false
-	}
+	t := f.Translated()
 	return t.SrcAddr || t.SrcPort, t.DstAddr || t.DstPort
 }

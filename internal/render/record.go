@@ -215,18 +215,9 @@ func appendLabelNames(b []byte, json bool, m *flow.LabelMap, set *flow.Labels) [
 	return l.close()
 }
 
-// translated reports whether NAT changes anything of f. In ICMP the port halves are
-// no ports, and differ without NAT: only the identifier counts.
+// translated reports whether NAT changes anything of f, and what.
 func translated(f *flow.Flow) (t flow.Translation, ok bool) {
-	if !f.Has.Has(flow.HasReply) {
-		return t, false
-	}
-	t = f.NAT()
-	if f.Orig.Proto.Shape() == flow.ShapeICMP {
-		decided := !f.Has.Has(flow.HasStatus) || f.Status&(flow.SrcNATDone|flow.DstNATDone) != 0
-		t.SrcPort = decided && f.Orig.ICMPID() != f.Reply.ICMPID()
-		t.DstPort = false
-	}
+	t = f.Translated()
 	return t, t != flow.Translation{}
 }
 
