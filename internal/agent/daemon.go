@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/syslog"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -415,14 +413,6 @@ func (d *Daemon) takeEvents(events []flow.Event) {
 
 // openLedger opens what the statistics mode writes to.
 func (d *Daemon) openLedger(s *config.Stats) error {
-	var file io.Writer
-	if s.LogFile != "" {
-		f, err := os.OpenFile(s.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("can't open logfile `%s': %w", s.LogFile, err)
-		}
-		file = f
-	}
 	var w *syslog.Writer
 	if s.Syslog != "" {
 		var err error
@@ -431,7 +421,10 @@ func (d *Daemon) openLedger(s *config.Stats) error {
 		}
 	}
 	g := &d.cfg.Load().General
-	d.ledger = newLedger(int(g.HashLimit), int(min(g.HashSize, 1<<22)), file, w)
+	d.ledger = newLedger(int(g.HashLimit), int(min(g.HashSize, 1<<22)), nil, w)
+	if err := d.ledger.reopen(s.LogFile); err != nil {
+		return fmt.Errorf("can't open logfile `%s': %w", s.LogFile, err)
+	}
 	return nil
 }
 

@@ -120,6 +120,23 @@ func (l *ledger) flush() error {
 	return err
 }
 
+// reopen begins to append to the file at path, "" is none; what was written to before is closed. If that fails nothing is changed.
+func (l *ledger) reopen(path string) error {
+	var f io.Writer // not a nil *os.File
+	if path != "" {
+		opened, err := openLog(path)
+		if err != nil {
+			return err
+		}
+		f = opened
+	}
+	if old, ok := l.file.(io.Closer); ok {
+		old.Close()
+	}
+	l.file = f
+	return nil
+}
+
 // show visits up to n flows behind the one at after.
 func (l *ledger) show(now statesync.Moment, at mirror.Ref, n int, visit func(*statesync.Cached)) mirror.Ref {
 	for ; n > 0; n-- {
