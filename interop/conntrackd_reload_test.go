@@ -43,18 +43,10 @@ func TestConntrackdReloadNamesWhatItCannotChange(t *testing.T) {
 	}
 	n.configure(setup{timers: "ACKWindowSize 101", options: "TCPWindowTracking on", general: "HashLimit 7 Syslog local3 Scheduler { Type fifo }"}, 1, 2)
 	n.hup()
-	const want = "[warning] reload: these settings have changed, which takes a restart: Sync { Mode FTFW { ACKWindowSize } }, Sync { Options { TCPWindowTracking } }, " +
-		"General { HashLimit }, General { Syslog }, General { Scheduler { Type } }, General { Scheduler { Priority } }, Sync { CommitTimeout }\n"
-	words := func(s string) map[string]bool {
-		m := map[string]bool{}
-		_, list, _ := strings.Cut(strings.TrimSpace(s), "restart: ")
-		for _, w := range strings.Split(list, ", ") {
-			m[w] = true
-		}
-		return m
-	}
+	const want = "[warning] reload: these settings have changed, which takes a restart: General { HashLimit }, General { Syslog }, " +
+		"Sync { Mode FTFW { ACKWindowSize } }, Sync { CommitTimeout }, Sync { Options { TCPWindowTracking } }, General { Scheduler }\n"
 	nstest.Wait(t, "the warning", func() bool { return strings.HasSuffix(said(), "\n") })
-	if got := words(said()); fmt.Sprint(got) != fmt.Sprint(words(want)) {
+	if !strings.HasSuffix(said(), want) {
 		t.Errorf("got\n%s\nwant\n%s", said(), want)
 	}
 	n.write("conf", "General { LogFile }\n")

@@ -179,6 +179,12 @@ func (p *program) daemon(background bool) error {
 	}
 	lock.Close()
 	defer os.Remove(g.LockFile)
+	if g.Scheduler != nil {
+		if err := schedule(g.Scheduler); err != nil {
+			p.log.Printf(statesync.Warning, "scheduler configuration failed: %s. Likely a bug in conntrackd, please report it. "+
+				"Continuing with system default scheduler.", libc.ErrorText(err))
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE)
