@@ -363,7 +363,7 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		d.flushKernel(ctx, nil)
 	}
 	if d.engine == nil {
-		return time.Hour // a ledger is not polled
+		return d.until(now + statesync.Moment(time.Hour))
 	}
 	if d.engine.Pending() {
 		d.next = min(d.next, d.last+runEvery)
@@ -376,7 +376,17 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		d.next, d.last = d.engine.Run(now), now
 		d.carryOut(ctx)
 	}
-	return time.Duration(max(0, d.next-now))
+	return d.until(d.next)
+}
+
+// until returns how long it is to a moment, or to the next reading of the table or its purge.
+func (d *Daemon) until(next statesync.Moment) time.Duration {
+	for _, at := range []statesync.Moment{d.rereadAt, d.purgeAt} {
+		if at != 0 {
+			next = min(next, at)
+		}
+	}
+	return time.Duration(max(0, next-d.now()))
 }
 
 // congested reports whether the peer at the other end of a stream is there but slow.
@@ -404,10 +414,15 @@ func (d *Daemon) takeEvents(events []flow.Event) {
 			d.ledger.event(now, ev)
 		}
 	}
-	if d.ledger != nil {
-		if err := d.ledger.flush(); err != nil {
-			d.log.Printf(statesync.Error, "can't write the statistics log: %v", err)
-		}
+	d.flushLedger()
+}
+
+func (d *Daemon) flushLedger() {
+	if d.ledger == nil {
+		return
+	}
+	if err := d.ledger.flush(); err != nil {
+		d.log.Printf(statesync.Error, "can't write the statistics log: %v", err)
 	}
 }
 
@@ -431,7 +446,7 @@ func (d *Daemon) openLedger(s *config.Stats) error {
 // lostEvents has the kernel's table read again, when the storm that made the kernel drop events may be over.
 func (d *Daemon) lostEvents(now statesync.Moment) {
 	after := d.cfg.Load().General.NetlinkOverrunResync
-	again := after > 0 && d.engine != nil
+	again := after > 0 && (d.engine != nil || d.ledger != nil)
 	if now-d.lossTold > lossesTold || d.lossTold == 0 {
 		d.lossTold = now
 		what := "it is not read again, so the caches may differ from it (NetlinkOverrunResync)"
@@ -535,16 +550,21 @@ func (d *Daemon) receive(ctx context.Context) error {
 // readKernel reads the kernel's table in the background and takes it into the internal cache. tell sends what
 // is found, and that flows have vanished.
 func (d *Daemon) readKernel(ctx context.Context, tell bool) {
-	if d.reading || d.engine == nil {
+	if d.reading || d.engine == nil && d.ledger == nil {
 		return
 	}
 	d.reading = true
 	d.runtime.Resyncs++
-	if tell {
+	take := func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) }
+	switch {
+	case d.ledger != nil:
+		d.ledger.beginReading()
+		take = func(f *flow.Flow) { d.ledger.read(d.now(), f) }
+	case tell:
 		d.engine.BeginReading(d.now())
 	}
 	d.work.Go(func() {
-		err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) })
+		err := d.eachFlow(ctx, take)
 		d.call(ctx, func() {
 			d.reading = false
 			switch {
@@ -552,6 +572,9 @@ func (d *Daemon) readKernel(ctx context.Context, tell bool) {
 				// What has vanished cannot be told by half a table: once more.
 				d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err)
 				d.lostEvents(d.now())
+			case err == nil && d.ledger != nil:
+				d.ledger.endReading()
+				d.flushLedger()
 			case err == nil && tell:
 				d.engine.EndReading(d.now())
 			}

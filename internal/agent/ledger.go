@@ -19,6 +19,8 @@ type ledger struct {
 	stats   statesync.CacheStats
 	traffic statesync.Traffic
 
+	reading uint32 // counts the readings of the kernel's table
+
 	lines  []byte // not written yet
 	failed bool   // the last writing did, and that has been logged
 	flow   flow.Flow
@@ -27,6 +29,7 @@ type ledger struct {
 // known is what is kept with a flow.
 type known struct {
 	added uint32 // seconds of Moment
+	seen  uint32 // the reading in which, or since which, it was heard of
 }
 
 func newLedger(limit, size int, file io.Writer, log *syslog.Writer) *ledger {
@@ -70,13 +73,14 @@ func (l *ledger) add(now statesync.Moment, f *flow.Flow) {
 		return
 	}
 	l.stats.Created++
-	l.flows.Meta(ref).added = uint32(time.Duration(now) / time.Second)
+	*l.flows.Meta(ref) = known{uint32(time.Duration(now) / time.Second), l.reading}
 }
 
 func (l *ledger) change(ref mirror.Ref, f *flow.Flow) {
 	l.flows.Load(ref, &l.flow)
 	statesync.Merge(&l.flow, f, flow.AllFields&^notListed)
 	l.flows.Store(ref, &l.flow)
+	l.flows.Meta(ref).seen = l.reading
 	l.stats.Updated++
 }
 
@@ -86,6 +90,23 @@ func (l *ledger) read(now statesync.Moment, f *flow.Flow) {
 		l.change(ref, f)
 	} else {
 		l.add(now, f)
+	}
+}
+
+// beginReading begins a reading of the kernel's whole table, which tells also what has ended.
+func (l *ledger) beginReading() { l.reading++ }
+
+// endReading writes down the flows that neither read nor an event has told of since beginReading: their ends were missed. What
+// they have carried is not known. Only after a reading that was complete.
+func (l *ledger) endReading() {
+	for ref := range l.flows.All() {
+		if l.flows.Meta(ref).seen == l.reading {
+			continue
+		}
+		l.flows.Load(ref, &l.flow)
+		l.write(&l.flow)
+		l.flows.Remove(ref)
+		l.stats.Destroyed++
 	}
 }
 
