@@ -14,6 +14,7 @@ import (
 
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/libc"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/channel"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
@@ -106,6 +107,9 @@ func (d *Daemon) open(seq uint32) (err error) {
 	if d.kernel, err = openKernel(d.cfg.Load()); err != nil {
 		return fmt.Errorf("can't open netlink handler: %w", err)
 	}
+	if err := d.kernel.filterEvents(d.cfg.Load().General.Filter); err != nil {
+		d.log.Printf(statesync.Error, "cannot set event filtering: %s", libc.ErrorText(err))
+	}
 	if s := d.cfg.Load().Stats; s != nil {
 		if err := d.openLedger(s); err != nil {
 			return err
@@ -133,8 +137,8 @@ func (d *Daemon) announce() {
 		say(s.DisableExternalCache, "disabling external cache")
 	}
 	say(g.NetlinkEventsReliable, "reliable ctnetlink event delivery is ENABLED.")
-	// The kernel's filter differs in what it lets pass; what is asked for is what the daemon's does.
-	say(g.Filter != nil, "using user-space event filtering")
+	say(d.kernel.inKernel, "using kernel-space event filtering")
+	say(g.Filter != nil && !d.kernel.inKernel, "using user-space event filtering")
 	say(g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth,
 		"NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
 	if len(d.cfg.Load().Helpers) > 0 {

@@ -37,6 +37,9 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (restart []stri
 		f := newFilter(next.General.Filter)
 		f.helpers, f.anyHelper = d.kernel.filter().helpers, d.kernel.filter().anyHelper
 		d.kernel.wanted.Store(f)
+		if err := d.kernel.filterEvents(next.General.Filter); err != nil {
+			d.log.Printf(statesync.Error, "reload: cannot set event filtering: %v", err)
+		}
 		d.cfg.Store(&next)
 	})
 	return restart
