@@ -95,3 +95,35 @@ func TestConntrackdFiltersInTheKernel(t *testing.T) {
 		}
 	}
 }
+
+// TestConntrackdFiltersWithLittleMemory: what the kernel has no memory for is left to the daemon, the rest is not.
+func TestConntrackdFiltersWithLittleMemory(t *testing.T) {
+	t.Parallel()
+	left, _ := nstest.Pair(t)
+	n := newNode(t, "a", left, ourDaemon(t))
+	var list strings.Builder
+	for i := range 400 {
+		fmt.Fprintf(&list, "IPv4_address 203.0.%d.%d\n", i/200, 1+i%200)
+	}
+	// The namespace has a limit of its own since Linux 6.8; before, it is not there.
+	want := "2 events received, 1 filtered"
+	if r := n.run(job{argv: []string{"sysctl", "-w", "net.core.optmem_max=20480"}}); r.exit != 0 {
+		want = "1 events received, 0 filtered"
+	}
+	n.write("conf", "Stats { }\n"+strings.Replace(n.general(""), "From Userspace {",
+		"From Kernelspace { Protocol Accept { UDP } Address Ignore { "+list.String()+"}", 1))
+	n.start()
+	n.load(`-I -p icmp -s 192.0.2.1 -d 198.51.100.1 --icmp-type 8 --icmp-code 0 --icmp-id 9 -t 5000
+-I -p udp -s 203.0.1.200 -d 198.51.100.1 --sport 1 --dport 53 -t 5000
+-I -p udp -s 203.0.1.201 -d 198.51.100.1 --sport 1 --dport 53 -t 5000
+`)
+	settles(t, "the cache", "1", func() string { return fmt.Sprint(strings.Count(n.internal(), "\n")) })
+	if !strings.Contains(n.internal(), "src=203.0.1.201 ") {
+		t.Error(n.internal())
+	}
+	received, filtered := n.eventCounts()
+	if got := fmt.Sprintf("%s events received, %s filtered", received, filtered); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	n.stop()
+}

@@ -55,9 +55,13 @@ func eventProgram(c *config.Filter) []unix.SockFilter {
 	if prog := assemble(c); len(prog) <= unix.BPF_MAXINSNS {
 		return prog
 	}
+	return eventProgram(withoutAddresses(c))
+}
+
+func withoutAddresses(c *config.Filter) *config.Filter {
 	others := *c
 	others.Addresses = config.AddressSet{}
-	return assemble(&others)
+	return &others
 }
 
 // label is a place that is jumped to.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
@@ -102,7 +103,11 @@ func (k *kernel) filterEvents(c *config.Filter) error {
 		return err
 	}
 	prog := eventProgram(c)
-	if err = attach(socket, prog); err != nil {
+	if err = attach(socket, prog); errors.Is(err, syscall.ENOMEM) { // net.core.optmem_max
+		prog = eventProgram(withoutAddresses(c))
+		err = attach(socket, prog)
+	}
+	if err != nil {
 		prog = nil
 		attach(socket, nil) // what was there before may drop what is wanted now
 	}
