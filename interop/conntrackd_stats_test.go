@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/spoor-project/spoor/internal/agent"
@@ -67,4 +68,33 @@ func loggedEnds(t *testing.T, tl tool, general string) string {
 		lines = append(lines, line)
 	}
 	return sortLines(strings.Join(lines, ""))
+}
+
+// TestConntrackdLogsWhatItHasMissed: the kernel drops events while the daemon sleeps; the table tells it what has ended.
+func TestConntrackdLogsWhatItHasMissed(t *testing.T) {
+	t.Parallel()
+	left, _ := nstest.Pair(t)
+	n := newNode(t, "a", left, ourDaemon(t))
+	stats := filepath.Join(n.dir, "stats")
+	general := strings.NewReplacer("NetlinkBufferSize 2097152", "NetlinkBufferSize 65536", "MaxGrowth 8388608", "MaxGrowth 65536").Replace(n.general("NetlinkOverrunResync 1"))
+	n.write("conf", fmt.Sprintf("Stats { LogFile %s }\n%s", stats, general))
+	const flows = 3000
+	var lines strings.Builder
+	for i := range flows {
+		fmt.Fprintf(&lines, "-I -p udp -s 192.0.2.1 -d 198.51.100.1 --sport %d --dport 53 -t 5000\n", 1024+i)
+	}
+	n.load(lines.String())
+	n.start()
+	settles(t, "the first reading", fmt.Sprint(flows), func() string { return fmt.Sprint(strings.Count(n.internal(), "\n")) })
+	n.running.cmd.Process.Signal(syscall.SIGSTOP)
+	n.must("conntrack", "-F")
+	n.running.cmd.Process.Signal(syscall.SIGCONT)
+	settles(t, "lines of ended flows", fmt.Sprint(flows), func() string {
+		b, _ := os.ReadFile(stats)
+		return fmt.Sprint(strings.Count(string(b), "\n"))
+	})
+	if text := n.ask(agent.StatRuntime); strings.Contains(text, "netlink overrun:\t\t           0\n") || n.internal() != "" {
+		t.Errorf("nothing was missed:\n%s", text)
+	}
+	n.stop()
 }

@@ -562,7 +562,7 @@ func (d *Daemon) readKernel(ctx context.Context, tell bool) {
 	take := func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) }
 	switch {
 	case d.ledger != nil:
-		d.ledger.beginReading()
+		d.ledger.beginReading(true)
 		take = func(f *flow.Flow) { d.ledger.read(d.now(), f) }
 	case tell:
 		d.engine.BeginReading(d.now())
@@ -571,15 +571,16 @@ func (d *Daemon) readKernel(ctx context.Context, tell bool) {
 		err := d.eachFlow(ctx, take)
 		d.call(ctx, func() {
 			d.reading = false
+			if d.ledger != nil {
+				d.ledger.endReading(err == nil)
+				d.flushLedger()
+			}
 			switch {
 			case err != nil && ctx.Err() == nil:
 				// What has vanished cannot be told by half a table: once more.
 				d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err)
 				d.lostEvents(d.now())
-			case err == nil && d.ledger != nil:
-				d.ledger.endReading()
-				d.flushLedger()
-			case err == nil && tell:
+			case err == nil && tell && d.engine != nil:
 				d.engine.EndReading(d.now())
 			}
 		})

@@ -19,7 +19,9 @@ type ledger struct {
 	stats   statesync.CacheStats
 	traffic statesync.Traffic
 
-	reading uint32 // counts the readings of the kernel's table
+	sweep   uint32                // counts the readings of the kernel's table that tell what has vanished
+	readers int                   // readings that are going on
+	ended   map[flow.Key]struct{} // what has ended since one of them began, which may still have it; nil without
 
 	lines  []byte // not written yet
 	failed bool   // the last writing did, and that has been logged
@@ -29,7 +31,7 @@ type ledger struct {
 // known is what is kept with a flow.
 type known struct {
 	added uint32 // seconds of Moment
-	seen  uint32 // the reading in which, or since which, it was heard of
+	seen  uint32 // the sweep in which, or since which, it was heard of
 }
 
 func newLedger(limit, size int, file io.Writer, log *syslog.Writer) *ledger {
@@ -43,6 +45,13 @@ const notListed = flow.HasTimeout | flow.HasUse | flow.HasOrigCounters | flow.Ha
 func (l *ledger) event(now statesync.Moment, ev *flow.Event) {
 	f := &ev.Flow
 	ref := l.flows.Find(f)
+	if l.ended != nil {
+		if ev.Type == flow.Destroy {
+			l.ended[f.Key()] = struct{}{}
+		} else {
+			delete(l.ended, f.Key())
+		}
+	}
 	switch {
 	case ev.Type == flow.Destroy:
 		l.count(f)
@@ -73,19 +82,24 @@ func (l *ledger) add(now statesync.Moment, f *flow.Flow) {
 		return
 	}
 	l.stats.Created++
-	*l.flows.Meta(ref) = known{uint32(time.Duration(now) / time.Second), l.reading}
+	*l.flows.Meta(ref) = known{uint32(time.Duration(now) / time.Second), l.sweep}
 }
 
 func (l *ledger) change(ref mirror.Ref, f *flow.Flow) {
 	l.flows.Load(ref, &l.flow)
 	statesync.Merge(&l.flow, f, flow.AllFields&^notListed)
 	l.flows.Store(ref, &l.flow)
-	l.flows.Meta(ref).seen = l.reading
+	l.flows.Meta(ref).seen = l.sweep
 	l.stats.Updated++
 }
 
 // read takes in a flow of the kernel's table.
 func (l *ledger) read(now statesync.Moment, f *flow.Flow) {
+	if l.ended != nil {
+		if _, ok := l.ended[f.Key()]; ok {
+			return // the event was faster
+		}
+	}
 	if ref := l.flows.Find(f); ref != 0 {
 		l.change(ref, f)
 	} else {
@@ -93,14 +107,27 @@ func (l *ledger) read(now statesync.Moment, f *flow.Flow) {
 	}
 }
 
-// beginReading begins a reading of the kernel's whole table, which tells also what has ended.
-func (l *ledger) beginReading() { l.reading++ }
+// beginReading begins a reading of the kernel's table: of the whole, if it shall tell what has vanished.
+func (l *ledger) beginReading(whole bool) {
+	if whole {
+		l.sweep++
+	}
+	if l.readers++; l.ended == nil {
+		l.ended = make(map[flow.Key]struct{})
+	}
+}
 
-// endReading writes down the flows that neither read nor an event has told of since beginReading: their ends were missed. What
-// they have carried is not known. Only after a reading that was complete.
-func (l *ledger) endReading() {
+// endReading ends it. vanished, after a reading of the whole that was complete, writes down the flows that neither read nor an event
+// has told of since beginReading: their ends were missed, and what they have carried is not known.
+func (l *ledger) endReading(vanished bool) {
+	if l.readers--; l.readers == 0 {
+		l.ended = nil
+	}
+	if !vanished {
+		return
+	}
 	for ref := range l.flows.All() {
-		if l.flows.Meta(ref).seen == l.reading {
+		if l.flows.Meta(ref).seen == l.sweep {
 			continue
 		}
 		l.flows.Load(ref, &l.flow)
