@@ -2,8 +2,10 @@ package conntrackdcli
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,4 +121,44 @@ func FuzzWholeMessages(f *testing.F) {
 			t.Errorf("%d of %d, and that is all", n, len(b))
 		}
 	})
+}
+
+// rawCapture is a pcap of UDP datagrams over IPv4 without a frame around them, to port 3780.
+func rawCapture(payloads ...string) []byte {
+	le := binary.LittleEndian
+	b := le.AppendUint32(nil, 0xa1b2c3d4)
+	b = le.AppendUint32(append(b, make([]byte, 12)...), 65535)
+	b = le.AppendUint32(b, 101)
+	for _, p := range payloads {
+		n := 28 + len(p)
+		b = append(b, make([]byte, 8)...)
+		b = le.AppendUint32(le.AppendUint32(b, uint32(n)), uint32(n))
+		b = append(b, 0x45, 0, byte(n>>8), byte(n), 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2)
+		b = append(b, 0x30, 0x39, 0x0e, 0xc4, byte((n-20)>>8), byte(n-20), 0, 0)
+		b = append(b, p...)
+	}
+	return b
+}
+
+// TestAPortIsShownAsItIs: what is on it is shown even if it makes no sense; otherwise only what consists of messages is.
+func TestAPortIsShownAsItIs(t *testing.T) {
+	const alive, malformed, other = "\x1a\x10\x00\x08\x00\x00\x00\x07", "\x10\x00\x00\x0c\x00\x00\x00\x08\x00\x08\x00\x63", "hello there"
+	file := filepath.Join(t.TempDir(), "pcap")
+	if err := os.WriteFile(file, rawCapture(alive, malformed, other, "", alive+other), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args              []string
+		shown, wrong, say string
+	}{
+		{[]string{file}, "2", "1", "3 datagrams of other protocols"},
+		{[]string{"--port", "3780", file}, "4", "3", "1 datagrams of other protocols"},
+		{[]string{"--port", "3781", file}, "0", "0", "5 packets without UDP or TCP, or of other ports"},
+	} {
+		code, out, told := run(append([]string{"--dissect"}, c.args...)...)
+		if shown, wrong := strings.Count(out, " > 192.0.2.2:3780, "), strings.Count(out, "    ! "); code != 0 || fmt.Sprint(shown) != c.shown || fmt.Sprint(wrong) != c.wrong ||
+			!strings.Contains(told, "5 packets, "+c.shown+" shown; "+c.say) {
+			t.Errorf("%q: exit %d\n%s%s", c.args, code, out, told)
+		}
+	}
 }

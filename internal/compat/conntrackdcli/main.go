@@ -188,6 +188,8 @@ func (p *program) daemon(background bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // one that comes too early waits
 	d, err := agent.Open(p.cfg, p.log, uint32(time.Now().Unix()))
 	if err != nil {
 		if errors.Is(err, agent.ErrControl) { // which the original says in fewer words
@@ -210,8 +212,6 @@ func (p *program) daemon(background bool) error {
 	tell.say("READY=1")
 	stopDog := tell.watchdog(d.Alive)
 	defer stopDog()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
 	go func() {
 		for {
 			select {
