@@ -215,11 +215,7 @@ func (d *Daemon) handleLedger(ctx context.Context, r Request, conn net.Conn) {
 		d.flushRequested(ctx, false)
 	case ResyncFlows, ResyncAll:
 		d.notice(ctx, "resync with master conntrack table")
-		d.call(ctx, func() { d.runtime.Resyncs++; d.ledger.beginReading(false) })
-		defer d.call(ctx, func() { d.ledger.endReading(false) })
-		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.ledger.read(d.now(), f) }); err != nil && ctx.Err() == nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
-		}
+		d.readLedger(ctx, false)
 	case DumpInternal, DumpInternalXML, DumpInternalJSON:
 		d.dumpCache(ctx, r, conn, false, false, d.ledger.show)
 	case FlushCachesOld, FlushInternal:

@@ -385,10 +385,11 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 
 // until returns how long it is to a moment, or to the next reading of the table or its purge.
 func (d *Daemon) until(next statesync.Moment) time.Duration {
-	for _, at := range []statesync.Moment{d.rereadAt, d.purgeAt} {
-		if at != 0 {
-			next = min(next, at)
-		}
+	if d.rereadAt != 0 && !d.reading { // whose end is a call
+		next = min(next, d.rereadAt)
+	}
+	if d.purgeAt != 0 {
+		next = min(next, d.purgeAt)
 	}
 	return time.Duration(max(0, next-d.now()))
 }
@@ -419,15 +420,6 @@ func (d *Daemon) takeEvents(events []flow.Event) {
 		}
 	}
 	d.flushLedger()
-}
-
-func (d *Daemon) flushLedger() {
-	if d.ledger == nil {
-		return
-	}
-	if err := d.ledger.flush(); err != nil {
-		d.log.Printf(statesync.Error, "can't write the statistics log: %v", err)
-	}
 }
 
 // openLedger opens what the statistics mode writes to.
@@ -554,33 +546,28 @@ func (d *Daemon) receive(ctx context.Context) error {
 // readKernel reads the kernel's table in the background and takes it into the internal cache. tell sends what
 // is found, and that flows have vanished.
 func (d *Daemon) readKernel(ctx context.Context, tell bool) {
-	if d.reading || d.engine == nil && d.ledger == nil {
+	if d.ledger != nil {
+		d.audit(ctx)
+		return
+	}
+	if d.reading || d.engine == nil {
 		return
 	}
 	d.reading = true
 	d.runtime.Resyncs++
-	take := func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) }
-	switch {
-	case d.ledger != nil:
-		d.ledger.beginReading(true)
-		take = func(f *flow.Flow) { d.ledger.read(d.now(), f) }
-	case tell:
+	if tell {
 		d.engine.BeginReading(d.now())
 	}
 	d.work.Go(func() {
-		err := d.eachFlow(ctx, take)
+		err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) })
 		d.call(ctx, func() {
 			d.reading = false
-			if d.ledger != nil {
-				d.ledger.endReading(err == nil)
-				d.flushLedger()
-			}
 			switch {
 			case err != nil && ctx.Err() == nil:
 				// What has vanished cannot be told by half a table: once more.
 				d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err)
 				d.lostEvents(d.now())
-			case err == nil && tell && d.engine != nil:
+			case err == nil && tell:
 				d.engine.EndReading(d.now())
 			}
 		})
