@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"internal/tally":                1,
 	"internal/libc":                 0,
 	"internal/config":               0,
+	"internal/capture":              0,
 	"internal/statesync/channel":    0,
 	"internal/statesync/wire":       1,
 	"internal/statesync":            4,
