@@ -31,6 +31,12 @@ const (
 	opFlushExpects = "flush expectations"
 	opFollowExpect = "follow expectations"
 	opExpectStats  = "read expectation statistics"
+
+	opListHelpers  = "list helpers"
+	opGetHelper    = "get helper"
+	opPutHelper    = "put helper"
+	opDeleteHelper = "delete helper"
+	opFlushHelpers = "flush helpers"
 )
 
 // Options says where a [Client] works. The zero value is the caller's network
