@@ -32,6 +32,15 @@ const (
 	opFollowExpect = "follow expectations"
 	opExpectStats  = "read expectation statistics"
 
+	opListTimeouts    = "list timeout policies"
+	opGetTimeout      = "get timeout policy"
+	opCreateTimeout   = "create timeout policy"
+	opPutTimeout      = "put timeout policy"
+	opDeleteTimeout   = "delete timeout policy"
+	opFlushTimeouts   = "flush timeout policies"
+	opDefaultTimeouts = "get default timeouts"
+	opSetTimeouts     = "set default timeouts"
+
 	opListHelpers  = "list helpers"
 	opGetHelper    = "get helper"
 	opPutHelper    = "put helper"

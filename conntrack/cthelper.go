@@ -103,7 +103,7 @@ func (c *Client) Helpers(ctx context.Context) iter.Seq2[UserHelper, error] {
 // several. It is [ErrNotFound] if there is none.
 func (c *Client) GetHelper(ctx context.Context, key HelperKey) (UserHelper, error) {
 	var h UserHelper
-	var malformed error
+	malformed := errNoHelperAnswer
 	err := c.helperRequest(ctx, msgHelperGet, 0, &key, nil, func(m *nfnetlink.Message) { h, malformed = decodeHelper(m) })
 	if err == nil {
 		err = malformed
@@ -223,7 +223,10 @@ func appendHelper(b *nfnetlink.Builder, key *HelperKey, ch *HelperChange) {
 	}
 }
 
-var errNoHelperName = fmt.Errorf("%w: helper without a name", nfnetlink.ErrMalformed)
+var (
+	errNoHelperName   = fmt.Errorf("%w: helper without a name", nfnetlink.ErrMalformed)
+	errNoHelperAnswer = fmt.Errorf("%w: no helper in the answer", nfnetlink.ErrMalformed)
+)
 
 // decodeHelper decodes a registration. Attributes that it does not know or that are too
 // short are passed over.

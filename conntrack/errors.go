@@ -49,7 +49,7 @@ var sentinels = map[syscall.Errno][]error{
 }
 
 // bareRequest are the operations whose request has no attribute that could be invalid.
-var bareRequest = map[string]bool{opListHelpers: true, opFlushHelpers: true}
+var bareRequest = map[string]bool{opListHelpers: true, opFlushHelpers: true, opListTimeouts: true, opFlushTimeouts: true}
 
 // noSubsystem reports whether the kernel does not know the subsystem that was asked: it
 // says EINVAL then, without a word.
@@ -86,6 +86,8 @@ func (e *OpError) hint() string {
 		return "needs CAP_NET_ADMIN in this network namespace; try sudo"
 	case errors.Is(e.Err, syscall.EPROTONOSUPPORT):
 		return "this kernel has no netfilter netlink; try: modprobe nf_conntrack_netlink"
+	case e.noSubsystem() && (e.Op == opListTimeouts || e.Op == opFlushTimeouts):
+		return "this kernel has no timeout policies; try: modprobe nfnetlink_cttimeout"
 	case e.noSubsystem():
 		return "this kernel has no user-space helpers; try: modprobe nfnetlink_cthelper"
 	case errors.Is(e.Err, syscall.ENOMEM) && e.Op == opPutHelper:

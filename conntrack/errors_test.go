@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/nfnetlink"
@@ -47,6 +48,20 @@ var operations = map[string]func(context.Context, *Client) error{
 		for _, err = range c.Helpers(ctx) {
 		}
 		return err
+	},
+	opListTimeouts: func(ctx context.Context, c *Client) (err error) {
+		for _, err = range c.TimeoutPolicies(ctx) {
+		}
+		return err
+	},
+	opGetTimeout:      func(ctx context.Context, c *Client) error { _, err := c.GetTimeoutPolicy(ctx, "web"); return err },
+	opCreateTimeout:   func(ctx context.Context, c *Client) error { return c.CreateTimeoutPolicy(ctx, &webPolicy) },
+	opPutTimeout:      func(ctx context.Context, c *Client) error { return c.PutTimeoutPolicy(ctx, &webPolicy) },
+	opDeleteTimeout:   func(ctx context.Context, c *Client) error { return c.DeleteTimeoutPolicy(ctx, "web") },
+	opFlushTimeouts:   func(ctx context.Context, c *Client) error { return c.FlushTimeoutPolicies(ctx) },
+	opDefaultTimeouts: func(ctx context.Context, c *Client) error { _, err := c.DefaultTimeouts(ctx, flow.UDP); return err },
+	opSetTimeouts: func(ctx context.Context, c *Client) error {
+		return c.SetDefaultTimeouts(ctx, flow.UDP, Timeouts{UDPTimeoutReplied: time.Second})
 	},
 	opGetHelper:    func(ctx context.Context, c *Client) error { _, err := c.GetHelper(ctx, ftpKey); return err },
 	opPutHelper:    func(ctx context.Context, c *Client) error { return c.PutHelper(ctx, ftpKey, ftpChange) },

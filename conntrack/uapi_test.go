@@ -26,14 +26,14 @@ var youngConstants = map[string]bool{
 func TestConstantsAreTheKernels(t *testing.T) {
 	const dir = nfnetlinktest.HeaderDir + "/netfilter/"
 	kernel, err := nfnetlinktest.Constants(dir+"nfnetlink_conntrack.h", dir+"nf_conntrack_common.h",
-		dir+"nfnetlink_cthelper.h")
+		dir+"nfnetlink_cthelper.h", dir+"nfnetlink_cttimeout.h")
 	if errors.Is(err, fs.ErrNotExist) {
 		nstest.Unavailable(t, []string{"headers"}, err.Error()+" (install linux-libc-dev)")
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, atLeast := range map[string]int{"uapi.go": 100, "stats.go": 15, "uapi_cthelper.go": 18} {
+	for file, atLeast := range map[string]int{"uapi.go": 100, "stats.go": 15, "uapi_cthelper.go": 18, "uapi_cttimeout.go": 45} {
 		ours, err := nfnetlinktest.Copies(file)
 		if err != nil || len(ours) < atLeast {
 			t.Fatalf("%d constants in %s, %v, want at least %d", len(ours), file, err, atLeast)
