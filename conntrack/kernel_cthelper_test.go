@@ -5,6 +5,7 @@ package conntrack_test
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -60,7 +61,11 @@ func TestHelpersAreRegisteredWithTheKernel(t *testing.T) {
 	needHelpers(t, c)
 	ctx := limited(t)
 	key := conntrack.HelperKey{Name: "spoor-test", Family: flow.IPv4, Proto: flow.UDP}
-	t.Cleanup(func() { c.DeleteHelper(limited(t), conntrack.HelperKey{Name: key.Name}) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // that of the test has ended
+		defer cancel()
+		c.DeleteHelper(ctx, conntrack.HelperKey{Name: key.Name})
+	})
 	change := conntrack.HelperChange{PrivateLen: new(uint32(8)), Classes: []conntrack.HelperClass{
 		{Name: "first", MaxExpects: 2, Timeout: time.Minute}, {Name: "second", MaxExpects: 3, Timeout: time.Hour}}}
 	want := conntrack.UserHelper{HelperKey: key, PrivateLen: 8, Classes: change.Classes}
