@@ -267,7 +267,8 @@ itself too often, or does not acknowledge.
 	{"gre", flow.GRE, "", variables("gre_timeout", " _stream")},
 	{"generic", conntrack.Generic, `All protocols that are not listed here.
 `, variables("generic_timeout", "")},
-	{"sctp", flow.SCTP, `The kernel has another state, HEARTBEAT_SENT, that only JSON shows.
+	{"sctp", flow.SCTP, `The kernel has two more, HEARTBEAT_SENT and HEARTBEAT_ACKED, that only JSON
+shows; it does not use the second one any more.
 `, variables("sctp_timeout_", "closed cookie_wait cookie_echoed established shutdown_sent shutdown_recd shutdown_ack_sent")},
 	{"dccp", flow.DCCP, `Up to Linux 6.16.
 `, variables("dccp_timeout_", "request respond partopen open closereq closing timewait")},
