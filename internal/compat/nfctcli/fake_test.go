@@ -139,6 +139,9 @@ func (k *fakeKernel) GetHelper(_ context.Context, key conntrack.HelperKey) (conn
 			return k.helpers[i], nil
 		}
 	}
+	if k.fails == nil && key.Family != flow.AnyFamily {
+		return conntrack.UserHelper{}, conntrack.ErrNotFound // the kernel acknowledges, and answers nothing
+	}
 	return conntrack.UserHelper{}, errorOr(k.fails, syscall.ENOENT)
 }
 

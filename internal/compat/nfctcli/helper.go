@@ -60,6 +60,12 @@ func (x *executor) getHelper(args []string) error {
 		return err
 	}
 	h, err := x.kernel.GetHelper(context.Background(), key)
+	if errors.Is(err, conntrack.ErrNotFound) && !errors.Is(err, syscall.ENOENT) {
+		if !x.json {
+			return nil // the kernel does not call it an error, so the original prints nothing
+		}
+		err = syscall.ENOENT
+	}
 	if err != nil {
 		return refused(err)
 	}

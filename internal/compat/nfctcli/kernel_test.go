@@ -106,3 +106,56 @@ func TestJSONOfTheKernel(t *testing.T) {
 		t.Errorf("%s is not in %s", one, got.stdout)
 	}
 }
+
+// What the distribution's program does with helpers, on a kernel that has them, ours does.
+// They belong to no namespace: the test keeps away from those of others.
+func TestHelpersAsTheDistributionsProgram(t *testing.T) {
+	nstest.NeedTool(t, "nfct")
+	ns, nfct := live(t)
+	c, err := conntrack.Dial(&conntrack.Options{NetNS: ns.Path()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for h, err := range c.Helpers(t.Context()) {
+		if errors.Is(err, conntrack.ErrNotSupported) {
+			nstest.KernelLacks(t, "CONFIG_NF_CT_NETLINK_HELPER", err.Error())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Skipf("the helper %s is registered: somebody uses them", h.Name)
+	}
+	lines := []string{"list", "flush", "get ftp", "get ftp inet", "get ftp inet tcp", "delete ftp", "delete ftp inet", "disable ftp inet tcp"}
+	for _, h := range helperTable {
+		for _, p := range h.protos {
+			for _, family := range []string{"inet", "inet6"} {
+				lines = append(lines, "add "+h.name+" "+family+" "+p.String())
+			}
+		}
+	}
+	lines = append(lines, "list", "add ftp inet tcp", "add ftp inet tcp and more", "get ftp", "get ftp inet", "get ftp inet tcp", "get ftp inet6 tcp",
+		"get ftp inet udp", "get nonsense", "get nonsense inet tcp", "disable ftp inet tcp", "get ftp inet tcp", "disable ftp inet udp", "delete nonsense",
+		"delete ftp inet", "delete ftp inet udp", "delete ftp inet6 tcp", "get ftp", "delete ftp inet tcp", "get ftp", "delete rpc", "list",
+		"get", "list x", "add ftp", "get 0123456789abcdef", "delete "+strings.Repeat("x", 40), "flush x", "flush", "list", "delete ftp inet tcp", "get ftp inet tcp")
+	scenario := func(run func(words ...string) result) (all []result) {
+		for _, line := range lines {
+			command, args, _ := strings.Cut(line, " ")
+			all = append(all, run(append([]string{command, "helper"}, strings.Fields(args)...)...))
+		}
+		return all
+	}
+	want := scenario(func(words ...string) result {
+		stdout, stderr, code := ns.Run(t, append([]string{"nfct"}, words...)...)
+		return result{stdout, strings.ReplaceAll(stderr, "nfct v1.4.7: ", prefix), code}
+	})
+	for i, got := range scenario(nfct) {
+		// 1.4.7 does not give this advice yet.
+		if at := strings.Index(got.stderr, "Maybe unload"); at >= 0 && !strings.Contains(want[i].stderr, "Maybe") {
+			got.stderr = got.stderr[:at]
+		}
+		if got != want[i] {
+			t.Errorf("%s: %+v, want %+v", lines[i], got, want[i])
+		}
+	}
+}

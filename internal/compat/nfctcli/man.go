@@ -219,6 +219,8 @@ A family without a protocol fits none.
 `,
 	"get helper": `Print the first registration of that name, or the one of that family and
 protocol.
+If a family is given and there is none, nothing is printed and it is no
+failure, because the kernel does not say so; in JSON it is one.
 `,
 	"flush helper": `Remove all registrations that no rule uses.
 `,
@@ -359,9 +361,11 @@ With
 no state was given.
 With all commands of a subsystem: the kernel does not have it,
 CONFIG_NF_CONNTRACK_TIMEOUT or CONFIG_NF_CT_NETLINK_HELPER.
-.It "netlink error: File exists"
-The kernel has a helper of that name and protocol itself, whose module must be
-unloaded first.
+.It "Maybe unload nf_conntrack_ftp.ko first?"
+The kernel may have a helper of that name and protocol itself.
+Newer kernels say
+.Dq File exists
+then.
 .El
 .Sh COMPATIBILITY
 The options are additions, and words that the original refuses.

@@ -39,10 +39,11 @@ func TestHelpers(t *testing.T) {
 		{"nfct add helper ftp inet6 tcp and more", result{}},
 		{"nfct get helper ftp", result{ftpBlock, "", 0}},
 		{"nfct get helper ftp inet tcp", result{ftpBlock, "", 0}},
-		{"nfct get helper ftp inet", absent}, // a family without a protocol fits nothing
+		{"nfct get helper ftp inet", result{}}, // a family without a protocol fits nothing, and is no error
+		{"nfct get helper ftp inet -o json", absent},
 		{"nfct delete helper ftp inet", absent},
 		{"nfct get helper ftp inet6 tcp", result{strings.Replace(ftpBlock, "l3protonum = 2", "l3protonum = 10", 1), "", 0}},
-		{"nfct get helper ftp inet udp", absent},
+		{"nfct get helper ftp inet udp", result{}},
 		{"nfct get helper nonsense", absent},
 		{"nfct disable helper ftp inet tcp and more", result{}},
 		{"nfct delete helper ftp inet6 tcp", result{}},
