@@ -192,6 +192,8 @@ A policy cannot be changed: delete it and make another one.
 `,
 	"delete timeout": `Remove a policy, unless a rule uses it.
 Connections that have it go on with the default timeouts.
+Linux 6.1 and 6.12 forget the policy even if a rule uses it, and the rule goes
+on with it.
 `,
 	"get timeout": `Print one policy.
 `,
@@ -335,9 +337,9 @@ iptables -t raw -A PREROUTING -p tcp --dport 22 \e
     -j CT --timeout ssh
 .Ed
 .Pp
-Which policies do rules use?
+Which policies are there?
 .Bd -literal -offset indent
-nfct list timeout -o json | jq -r '.[] | select(.use > 1) | .name'
+nfct list timeout -o json | jq -r '.[].name'
 .Ed
 .Sh DIAGNOSTICS
 Messages begin with
