@@ -3,8 +3,10 @@
 package interop_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -326,4 +328,63 @@ func TestNfctDifferentialGarbage(t *testing.T) {
 			p.compare("nfct", "list", "timeout")
 		})
 	}
+}
+
+// A policy that nfct makes, iptables attaches, and conntrack tells of, in its table and in
+// its events, for TCP in several states. All timeouts are below that of what nobody
+// acknowledges, which else takes their place.
+func TestNfctPolicyIsSeenByConntrack(t *testing.T) {
+	t.Parallel()
+	nfct := oursNfct(t)
+	s := newSandbox(t, ours(t))
+	s.ns.LoopbackUp()
+	s.must("nft", "table ip track { chain o { type filter hook output priority 10; ct state new accept; }; }")
+	n := s.with(nfct)
+	n.must("nfct", "add", "timeout", "t", "inet", "tcp", "syn_sent", "201", "syn_recv", "202", "established", "203", "time_wait", "204", "last_ack", "205",
+		"fin_wait", "206", "close_wait", "207")
+	s.must("iptables", "-w", "-t", "raw", "-A", "OUTPUT", "-p", "tcp", "--dport", "7", "-j", "CT", "--timeout", "t")
+
+	events := s.begin(job{argv: []string{"conntrack", "-E", "-p", "tcp", "-o", "jsonl"}})
+	events.follows()
+	to := nstest.ServeEcho(t, s.ns, "tcp", "127.0.0.1:7")
+	conn := nstest.Dial(t, s.ns, "tcp", netip.AddrPort{}, to)
+	if _, err := conn.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+	table := s.must("conntrack", "-L", "-p", "tcp", "--dport", "7", "-o", "jsonl")
+	conn.Close()
+	nstest.Wait(t, "the end of the connection", func() bool {
+		return strings.Contains(s.must("conntrack", "-L", "-p", "tcp", "--dport", "7"), "TIME_WAIT")
+	})
+	events.idles()
+	events.interrupt()
+	told := events.end().stdout
+
+	type flow struct {
+		State   string
+		Timeout int
+	}
+	limits := map[string]int{"SYN_SENT": 201, "SYN_RECV": 202, "ESTABLISHED": 203, "TIME_WAIT": 204, "LAST_ACK": 205, "FIN_WAIT": 206, "CLOSE_WAIT": 207}
+	check := func(where, text string, least int) {
+		t.Helper()
+		states := map[string]bool{}
+		for line := range strings.Lines(text) {
+			var f flow
+			if err := json.Unmarshal([]byte(line), &f); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			states[f.State] = true
+			if want := limits[f.State]; f.Timeout > want || f.Timeout < want-60 {
+				t.Errorf("%s: %s with %d s, want %d", where, f.State, f.Timeout, want)
+			}
+		}
+		if len(states) < least {
+			t.Errorf("%s: states %v, want at least %d", where, states, least)
+		}
+	}
+	check("table", table, 1)
+	check("events", told, 4)
 }

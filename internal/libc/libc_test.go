@@ -1,8 +1,10 @@
 package libc
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -65,6 +67,33 @@ func FuzzAtoi(f *testing.F) {
 		}
 		if got, want := Atoi(s+"x5"), Atoi(s); got != want {
 			t.Errorf("%q: %d with text behind it, else %d", s, got, want)
+		}
+	})
+}
+
+// FuzzParseProtocols states the laws: any text will do, every name is found, and what was
+// understood says the same when it is written and read again.
+func FuzzParseProtocols(f *testing.F) {
+	f.Add("tcp 6 TCP # the usual\n\n udp\t17")
+	f.Add("a b\nc -1\nd 300 e f")
+	f.Fuzz(func(t *testing.T, text string) {
+		names, err := parseProtocols(strings.NewReader(text))
+		if err != nil && len(text) < 1<<16 {
+			t.Fatalf("%q: %v", text, err)
+		}
+		var again strings.Builder
+		for _, row := range names {
+			if n, ok := names.Number(row.Name); !ok || row.Number < 0 || n < 0 {
+				t.Errorf("%q: %+v is not found", text, row)
+			}
+			if !row.Alias {
+				fmt.Fprintf(&again, "\n%s %d", row.Name, row.Number)
+			} else {
+				again.WriteString(" " + row.Name)
+			}
+		}
+		if copied, err := parseProtocols(strings.NewReader(again.String())); err == nil && !reflect.DeepEqual(copied, names) {
+			t.Errorf("%q, written and read again: %v, want %v", text, copied, names)
 		}
 	})
 }

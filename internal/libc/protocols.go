@@ -2,6 +2,7 @@ package libc
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -26,8 +27,12 @@ func ReadProtocols(path string) (Protocols, error) {
 		return nil, err
 	}
 	defer f.Close()
+	return parseProtocols(f)
+}
+
+func parseProtocols(r io.Reader) (Protocols, error) {
 	var names Protocols
-	lines := bufio.NewScanner(f)
+	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		text, _, _ := strings.Cut(lines.Text(), "#")
 		words := strings.Fields(text)
