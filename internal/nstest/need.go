@@ -18,7 +18,7 @@ import (
 // requireVar names the features whose absence fails a test instead of skipping it.
 const requireVar = "SPOOR_TEST_REQUIRE"
 
-var skipped atomic.Int64
+var skipped, lacking atomic.Int64
 
 // Unavailable ends a test which cannot run because something is missing: it is skipped with the reason, or fails when
 // SPOOR_TEST_REQUIRE lists one of the features or "all".
@@ -72,6 +72,11 @@ func KernelLacks(t testing.TB, option, reason string) {
 			t.Fatalf("the kernel was built with %s, and yet: %s", option, reason)
 		}
 	}
+	defer func() {
+		if t.Skipped() {
+			lacking.Add(1)
+		}
+	}()
 	t.Skipf("the kernel lacks %s: %s", option, reason)
 }
 
