@@ -191,7 +191,7 @@ func TestSnapshotPrintsContexts(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t, ours(t))
 	if _, err := os.Stat("/sys/fs/selinux/policy"); err != nil {
-		nstest.KernelLacks(t, "selinux", err.Error())
+		nstest.KernelLacks(t, "a policy of SELinux", err.Error())
 	}
 	s.ns.LoopbackUp()
 	s.ns.MustRun(t, "nft", `table inet t {

@@ -274,7 +274,7 @@ func TestOffloaded(t *testing.T) {
 		flowtable ft { hook ingress priority 0; devices = { eth0, eth1 }; }
 		chain pass { type filter hook forward priority 0; meta l4proto tcp flow add @ft; }
 	}`); code != 0 {
-		nstest.KernelLacks(t, "flowtable", stderr)
+		nstest.KernelLacks(t, "CONFIG_NF_FLOW_TABLE", stderr)
 	}
 	c, err := conntrack.Dial(&conntrack.Options{NetNS: r.Router.Path()})
 	if err != nil {

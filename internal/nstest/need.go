@@ -3,6 +3,9 @@
 package nstest
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,7 +18,7 @@ import (
 // requireVar names the features whose absence fails a test instead of skipping it.
 const requireVar = "SPOOR_TEST_REQUIRE"
 
-var skipped atomic.Int64
+var skipped, lacking atomic.Int64
 
 // Unavailable ends a test which cannot run because something is missing: it is skipped with the reason, or fails when
 // SPOOR_TEST_REQUIRE lists one of the features or "all".
@@ -34,18 +37,6 @@ func Unavailable(t testing.TB, features []string, reason string) {
 	t.Skip(reason)
 }
 
-// KernelLacks ends a test of something that not every kernel has. Nobody can install it, so unlike [Unavailable] it
-// skips also when all features are required; only SPOOR_TEST_REQUIRE with the feature's own name forbids to.
-func KernelLacks(t testing.TB, feature, reason string) {
-	t.Helper()
-	for required := range strings.SplitSeq(os.Getenv(requireVar), ",") {
-		if strings.TrimSpace(required) == feature {
-			t.Fatalf("%s (%s=%s forbids to skip)", reason, requireVar, feature)
-		}
-	}
-	t.Skip("this kernel lacks " + feature + ": " + reason)
-}
-
 // NeedRoot skips a test where network namespaces cannot be made; its feature is "root".
 func NeedRoot(t testing.TB) {
 	t.Helper()
@@ -62,6 +53,38 @@ var canUnshare = sync.OnceValue(func() error {
 	}
 	return err
 })
+
+// KernelLacks ends a test of what the running kernel was built without: it is skipped, whatever SPOOR_TEST_REQUIRE says, since no
+// installation can help. It fails if the variable lists the option itself, or if the kernel tells (/proc/config.gz) that it was
+// built with it.
+func KernelLacks(t testing.TB, option, reason string) {
+	t.Helper()
+	for required := range strings.SplitSeq(os.Getenv(requireVar), ",") {
+		if strings.TrimSpace(required) == option {
+			t.Fatalf("%s (%s=%s forbids to skip)", reason, requireVar, option)
+		}
+	}
+	if packed, err := os.Open("/proc/config.gz"); err == nil {
+		defer packed.Close()
+		unpacked, err := gzip.NewReader(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := io.ReadAll(unpacked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(config, []byte("\n"+option+"=y\n")) {
+			t.Fatalf("the kernel was built with %s, and yet: %s", option, reason)
+		}
+	}
+	defer func() {
+		if t.Skipped() {
+			lacking.Add(1)
+		}
+	}()
+	t.Skipf("the kernel lacks %s: %s", option, reason)
+}
 
 // NeedTool skips a test where one of the programs is not installed; its features are "tools" and the program's name.
 func NeedTool(t testing.TB, names ...string) {

@@ -178,6 +178,7 @@ func TestEveryMemberIsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	text, _, _ = bytes.Cut(text, []byte("\n## nfct\n")) // whose own test is beside it
 	nested := []string{"orig_", "reply_", "master_", "tuple_", "mask_", "nat_", "dccp_", "synproxy_", "seqadj_"}
 	for _, column := range strings.Split(flowColumns+","+expectColumns+",count,cpu", ",") {
 		name := column
