@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // column is a part of each line of a list.
@@ -262,36 +262,10 @@ func appendCounted(b []byte, f *flow.Flow, has flow.Fields, n uint64) []byte {
 }
 
 // appendShort appends a number in at most six characters: 999, 1.5k, 12.0M.
-func appendShort(b []byte, n uint64) []byte {
-	if n < 1000 {
-		return strconv.AppendUint(b, n, 10)
-	}
-	unit := 0
-	tenths := n / 100 // of a thousand
-	for tenths >= 10_000 && unit < 5 {
-		tenths /= 1000
-		unit++
-	}
-	b = strconv.AppendUint(b, tenths/10, 10)
-	if tenths < 1000 {
-		b = append(b, '.', '0'+byte(tenths%10))
-	}
-	return append(b, "kMGTPE"[unit])
-}
+func appendShort(b []byte, n uint64) []byte { return render.AppendShort(b, n) }
 
 // appendTime appends a time in its two largest units: 59s, 5m30s, 3h02m, 4d23h.
-func appendTime(b []byte, d time.Duration) []byte {
-	s := int(d / time.Second)
-	switch {
-	case s < 60:
-		return fmt.Appendf(b, "%ds", s)
-	case s < 3600:
-		return fmt.Appendf(b, "%dm%02ds", s/60, s%60)
-	case s < 86400:
-		return fmt.Appendf(b, "%dh%02dm", s/3600, s/60%60)
-	}
-	return fmt.Appendf(b, "%dd%02dh", s/86400, s/3600%24)
-}
+func appendTime(b []byte, d time.Duration) []byte { return render.AppendSpan(b, d) }
 
 // age is for how long the flow has lasted, or lasted.
 func (l *look) age(f *flow.Flow) time.Duration {

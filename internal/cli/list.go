@@ -83,13 +83,7 @@ func (c *call) writer() (w *writer, err error) {
 		return nil, err
 	}
 	if c.has("names") {
-		w.look.services = make(map[uint16]string)
-		for name, port := range readServices("/etc/services") {
-			// Of several names the shortest, and of those the first.
-			if old, ok := w.look.services[port]; !ok || cmp.Or(cmp.Compare(len(name), len(old)), cmp.Compare(name, old)) < 0 {
-				w.look.services[port] = name
-			}
-		}
+		w.look.services = shortest(readServices("/etc/services"))
 	}
 	if c.has("resolve") {
 		w.look.host = newResolver(c.ctx).host
@@ -109,6 +103,17 @@ func (c *call) writer() (w *writer, err error) {
 		w.printer = render.NewPrinter(render.Flows, &render.Style{Format: f})
 	}
 	return w, nil
+}
+
+// shortest turns names of ports round: of several the shortest, and of those the first.
+func shortest(ports map[string]uint16) map[uint16]string {
+	names := make(map[uint16]string)
+	for name, port := range ports {
+		if old, ok := names[port]; !ok || cmp.Or(cmp.Compare(len(name), len(old)), cmp.Compare(name, old)) < 0 {
+			names[port] = name
+		}
+	}
+	return names
 }
 
 // needsID reports whether identifiers are shown.

@@ -35,6 +35,7 @@ var floors = map[string]int{
 	"internal/statesync/channel":    0,
 	"internal/statesync/wire":       1,
 	"internal/statesync":            4,
+	"internal/tui":                  4,
 	"internal/agent":                5,
 	"internal/mirror":               3,
 	"internal/table":                3,
@@ -64,6 +65,7 @@ var doors = map[string][]string{
 	"golang.org/x/sys":               nil,
 	"github.com/spoor-project/spoor": nil,
 	"github.com/cilium/ebpf":         {"snapshot"},
+	"charm.land/bubbletea/v2":        {"internal/tui"},
 }
 
 // lightweight packages are imported by other programs: they use nothing but the

@@ -1,0 +1,219 @@
+package tui
+
+import (
+	"context"
+	"io"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"github.com/spoor-project/spoor/filter"
+	"github.com/spoor-project/spoor/flow"
+)
+
+// Source is the table that a screen shows; [Sampler] is one.
+type Source interface {
+	Pulse(context.Context) (Pulse, error)
+	Sweep(context.Context, Look) (*Sample, error)
+}
+
+// Killer deletes flows, of which it tells first. It is called by one goroutine.
+type Killer interface {
+	// Preview finds what would be deleted: the flows with these keys, or those that the query selects if it is not nil.
+	Preview(ctx context.Context, keys []flow.Key, query *filter.Query) Preview
+	// Kill deletes what was found; Forget does not.
+	Kill(ctx context.Context) Killed
+	Forget()
+}
+
+// share is how much of one processor sweeps may use: large tables are read less often.
+const share = 0.25
+
+// Pace tells when the table may be read again that was read at begin: after the interval, or later if that cost much.
+func Pace(begin time.Time, interval, cost time.Duration) time.Time {
+	return begin.Add(max(interval, time.Duration(float64(cost)/share)))
+}
+
+// Terminal is what Run shows a Model on.
+type Terminal struct {
+	In  io.Reader
+	Out io.Writer
+}
+
+// Run shows the model on a terminal until the user quits or ctx ends. first is what the model wanted when it was made.
+func Run(ctx context.Context, on Terminal, m *Model, first []Action, s Source, k Killer, interval time.Duration) error {
+	ctx, stop := context.WithCancel(ctx)
+	r := &reader{source: s, interval: interval, looks: make(chan Look, 1), paused: make(chan bool, 1), done: make(chan struct{})}
+	x := &executioner{killer: k, asked: make(chan any, 16), done: make(chan struct{})}
+	p := &program{model: m, reader: r, executioner: x}
+	p.act(first)
+	t := tea.NewProgram(p, tea.WithContext(ctx), tea.WithInput(on.In), tea.WithOutput(on.Out), tea.WithoutSignalHandler())
+	send := func(msg any) { t.Send(told{msg}) }
+	go r.run(ctx, send)
+	go x.run(ctx, send)
+	_, err := t.Run()
+	left := ctx.Err()
+	stop()
+	<-r.done
+	<-x.done
+	if left != nil {
+		return nil // ended from outside
+	}
+	return err
+}
+
+// program joins the model with the terminal library. Only its loop touches the model.
+type program struct {
+	model       *Model
+	reader      *reader
+	executioner *executioner
+}
+
+// told is a message for the model.
+type told struct{ msg any }
+
+func (p *program) Init() tea.Cmd { return nil }
+
+func (p *program) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	var actions []Action
+	switch msg := msg.(type) {
+	case told:
+		actions = p.model.Update(msg.msg)
+	case tea.WindowSizeMsg:
+		actions = p.model.Update(Size{msg.Width, msg.Height})
+	case tea.KeyPressMsg:
+		actions = p.model.Update(Key{msg.String(), msg.Text})
+	case tea.PasteMsg:
+		actions = p.model.Update(Key{"", msg.Content})
+	case tea.MouseClickMsg:
+		if msg.Button == tea.MouseLeft {
+			actions = p.model.Update(Click{msg.X, msg.Y})
+		}
+	case tea.MouseWheelMsg:
+		switch msg.Button {
+		case tea.MouseWheelUp:
+			actions = p.model.Update(Wheel{-1})
+		case tea.MouseWheelDown:
+			actions = p.model.Update(Wheel{1})
+		}
+	}
+	return p, p.act(actions)
+}
+
+func (p *program) View() tea.View {
+	v := tea.NewView(p.model.View(true))
+	v.AltScreen, v.MouseMode = true, tea.MouseModeCellMotion
+	return v
+}
+
+// act has done what the model wants.
+func (p *program) act(actions []Action) (cmd tea.Cmd) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case Look:
+			replace(p.reader.looks, a)
+		case Pause:
+			replace(p.reader.paused, bool(a))
+		case Ask, Kill, Forget:
+			p.executioner.asked <- a
+		case Quit:
+			cmd = tea.Quit
+		}
+	}
+	return cmd
+}
+
+// replace puts v into a channel of one, in the place of what has not been taken yet. Nobody else sends there.
+func replace[T any](c chan T, v T) {
+	select {
+	case <-c:
+	default:
+	}
+	c <- v
+}
+
+// reader takes pulses and sweeps the table, one after the other.
+type reader struct {
+	source   Source
+	interval time.Duration
+	looks    chan Look
+	paused   chan bool
+	done     chan struct{}
+}
+
+func (r *reader) run(ctx context.Context, send func(any)) {
+	defer close(r.done)
+	var look Look
+	var swept, pulse time.Time // when the next are due
+	wanted, paused, second := false, false, true
+	for {
+		now := time.Now()
+		if !now.Before(pulse) {
+			if p, err := r.source.Pulse(ctx); err == nil {
+				send(p)
+			} else if ctx.Err() == nil {
+				send(Failed{err})
+			}
+			pulse = now.Add(r.interval)
+		}
+		if look.Serial > 0 && (wanted || !paused && !now.Before(swept)) {
+			s, err := r.source.Sweep(ctx, look)
+			wanted = false
+			if err != nil {
+				swept = now.Add(r.interval)
+				if ctx.Err() == nil {
+					send(Failed{err})
+				}
+			} else {
+				swept = Pace(now, r.interval, s.Cost)
+				if second {
+					// Rates need two, and nobody likes to wait.
+					swept, second = Pace(now, r.interval/2, s.Cost), false
+				}
+				send(s)
+			}
+		}
+		wake := pulse
+		if !paused && swept.Before(wake) {
+			wake = swept
+		}
+		timer := time.NewTimer(time.Until(wake))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case look = <-r.looks:
+			wanted = true
+		case paused = <-r.paused:
+		case <-timer.C:
+		}
+		timer.Stop()
+	}
+}
+
+// executioner carries out what deletes, so that the screen does not wait for it.
+type executioner struct {
+	killer Killer
+	asked  chan any
+	done   chan struct{}
+}
+
+func (x *executioner) run(ctx context.Context, send func(any)) {
+	defer close(x.done)
+	defer x.killer.Forget()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case a := <-x.asked:
+			switch a := a.(type) {
+			case Ask:
+				send(x.killer.Preview(ctx, a.Keys, a.Query))
+			case Kill:
+				send(x.killer.Kill(ctx))
+			case Forget:
+				x.killer.Forget()
+			}
+		}
+	}
+}
