@@ -131,15 +131,15 @@ func GroupingNames() (all []string) {
 	return all
 }
 
-// groupKey is what the flows of a group have in common, without pointers.
+// groupKey is what the flows of a group have in common, without pointers and gaps.
 type groupKey struct {
 	addr   [16]byte
 	number uint32
-	kind   uint8 // 4 or 6 for an address; the rest is the grouping's own
-	extra  uint8
+	kind   uint16 // 4 or 6 for an address; the rest is the grouping's own
+	extra  uint16
 }
 
-func addrKey(extra uint8, a netip.Addr) groupKey {
+func addrKey(extra uint16, a netip.Addr) groupKey {
 	k := groupKey{extra: extra}
 	switch {
 	case a.Is4():
@@ -165,7 +165,7 @@ func addrText(field string) func(*groupKey) (name, condition string) {
 }
 
 func serviceKey(f *flow.Flow) groupKey {
-	k := groupKey{extra: uint8(f.Orig.Proto)}
+	k := groupKey{extra: uint16(f.Orig.Proto)}
 	if f.Orig.Proto.Shape() == flow.ShapePorts {
 		k.kind, k.number = 1, uint32(f.Orig.DstPort)
 	}
@@ -182,7 +182,7 @@ func serviceText(k *groupKey) (string, string) {
 
 // Kinds of translation, in the extra of a key.
 const (
-	natNone uint8 = iota
+	natNone uint16 = iota
 	natSource
 	natDestination
 )
@@ -211,14 +211,14 @@ func natText(k *groupKey) (string, string) {
 
 // Kinds of states.
 const (
-	stateTracked uint8 = iota // the number is the tracker's
+	stateTracked uint16 = iota // the number is the tracker's
 	stateOffload
 	stateReplied
 	stateUnreplied
 )
 
 func stateKey(f *flow.Flow) groupKey {
-	k := groupKey{extra: uint8(f.Orig.Proto)}
+	k := groupKey{extra: uint16(f.Orig.Proto)}
 	switch {
 	case f.Has.Has(flow.HasState):
 		k.number = uint32(f.State)

@@ -12,6 +12,7 @@ type shard struct {
 	mu     sync.Mutex
 	places []place // hash 0 is an empty one
 	used   int
+	met    int // flows that this sweep has met
 }
 
 type place struct {
@@ -74,6 +75,7 @@ func (m *remembered) note(hash, bytes, packets uint64, sweep uint32, baseline bo
 	case !baseline: // it had ended and is back
 		p.first, c.bytes, c.packets = sweep, bytes, packets
 	}
+	s.met++
 	p.bytes, p.packets, p.seen = bytes, uint32(packets), sweep
 	p.dBytes, p.dPackets = shorten(c.bytes), shorten(c.packets)
 	c.first = p.first
@@ -134,21 +136,16 @@ func (s *shard) grow(sweep uint32) {
 func (m *remembered) tidy(sweep uint32) {
 	for i := range m.shards {
 		s := &m.shards[i]
-		live := 0
-		for j := range s.places {
-			if s.places[j].hash != 0 && s.places[j].seen == sweep {
-				live++
-			}
-		}
-		if len(s.places) > 64+4*live {
+		if len(s.places) > 64+4*s.met {
 			s.grow(sweep + 1)
 		}
+		s.met = 0
 	}
 }
 
 // maxGroups is how many groups are told apart. Flows come in the order of a hash, so what makes a group large is met before there
 // are so many; the flows of those met later are counted as others.
-const maxGroups = 1 << 19
+const maxGroups = 3 << 17
 
 // sums are the groups of one sweep, without pointers.
 type sums struct {
@@ -173,7 +170,7 @@ func (s *sums) reset() {
 
 // add adds the sums of one flow, or of several, to their group.
 func (s *sums) add(hash uint64, one *sum) {
-	if s.used*4 >= len(s.places)*3 {
+	if s.used*4 >= len(s.places)*3 && s.used < maxGroups {
 		old := s.places
 		s.places = make([]sum, max(256, len(old)*2))
 		for i := range old {

@@ -205,11 +205,12 @@ func keyHash[T comparable](key *T) uint64 { return maphash.Comparable(seed, *key
 func (w *sweep) flow(mine *worker, f *flow.Flow) {
 	key := f.Key()
 	bytes, packets := f.OrigCounters.Bytes+f.ReplyCounters.Bytes, f.OrigCounters.Packets+f.ReplyCounters.Packets
+	hash := keyHash(&key)
 	var c change
 	if w.peek {
-		c = w.known.peek(keyHash(&key), w.number, w.baseline)
+		c = w.known.peek(hash, w.number, w.baseline)
 	} else {
-		c = w.known.note(keyHash(&key), bytes, packets, w.number, w.baseline)
+		c = w.known.note(hash, bytes, packets, w.number, w.baseline)
 	}
 	if c.again {
 		return
@@ -246,7 +247,7 @@ func (w *sweep) flow(mine *worker, f *flow.Flow) {
 	if limit <= 0 {
 		return
 	}
-	r := w.rank(f, bytes, packets, &c)
+	r := w.rank(f, hash, bytes, packets, &c)
 	if mine.full && !r.before(&mine.rows[limit-1].rank) {
 		return
 	}
@@ -258,7 +259,7 @@ func (w *sweep) flow(mine *worker, f *flow.Flow) {
 }
 
 // rank is the flow's place in the order that is asked for.
-func (w *sweep) rank(f *flow.Flow, bytes, packets uint64, c *change) rank {
+func (w *sweep) rank(f *flow.Flow, hash, bytes, packets uint64, c *change) rank {
 	left := uint64(max(0, f.Timeout/time.Second))
 	var first uint64
 	switch w.look.Sort {
@@ -281,8 +282,7 @@ func (w *sweep) rank(f *flow.Flow, bytes, packets uint64, c *change) rank {
 		first = ^first
 	}
 	// The last is the flow's own: equal ones do not change places from one sample to the next.
-	key := f.Key()
-	return rank{first, c.bytes, bytes, left, keyHash(&key)}
+	return rank{first, c.bytes, bytes, left, hash}
 }
 
 // best are the first n rows.

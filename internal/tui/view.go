@@ -161,8 +161,25 @@ func (m *Model) footerLines() int {
 		return 0
 	case m.mode == filtering:
 		return 2
+	case m.mode == browsing && m.status != "":
+		return len(m.statusLines())
 	}
 	return 1
+}
+
+// statusLines is the status in as many lines as it needs, three at most.
+func (m *Model) statusLines() (lines []line) {
+	look := plain
+	if m.alarm {
+		look = bad
+	}
+	text := []rune(" " + narrow(m.status))
+	for width := max(10, m.width); len(text) > 0 && len(lines) < 3; {
+		n := min(width, len(text))
+		lines = append(lines, line{{string(text[:n]), look}})
+		text = text[n:]
+	}
+	return lines
 }
 
 // firstRow is the line of the first row; the titles are above it.
@@ -312,10 +329,14 @@ func (m *Model) place() line {
 		out = append(out, piece{"  only new", fresh})
 	}
 	if s := m.sample; s != nil {
+		selected := s.Flows
+		if s.Look.OnlyNew {
+			selected = s.SinceNew
+		}
 		switch {
 		case m.count() == 0:
-		case l.by == Flows && s.Flows > uint64(len(s.Rows)):
-			out = append(out, piece{fmt.Sprintf("  top %d of %s", len(s.Rows), thousands(s.Flows)), faint})
+		case l.by == Flows && selected > uint64(len(s.Rows)):
+			out = append(out, piece{fmt.Sprintf("  top %d of %s", len(s.Rows), thousands(selected)), faint})
 		case l.by != Flows && s.Others > 0:
 			out = append(out, piece{fmt.Sprintf("  top %d; %s flows in others", len(s.Groups), thousands(s.Others)), faint})
 		case l.by != Flows && s.AllGroups > uint64(len(s.Groups)):
@@ -676,11 +697,7 @@ func (m *Model) footer() []line {
 	case m.mode == helping || m.mode == detailed:
 		lines = []line{{{" any key goes back", faint}}}
 	case m.status != "":
-		look := plain
-		if m.alarm {
-			look = bad
-		}
-		lines = []line{{{" " + narrow(m.status), look}}}
+		lines = m.statusLines()
 	default:
 		l := line{}
 		for _, k := range [][2]string{{"/", "filter"}, {"g", "group"}, {"s", "sort"}, {"Enter", "open"}, {"Esc", "back"},
@@ -694,17 +711,18 @@ func (m *Model) footer() []line {
 
 // helpText fits 80 columns and, with the shortest header, 24 lines.
 var helpText = []string{
-	"up down PgUp PgDn Home End  move; the cursor stays with its row, from Home on not",
-	"Enter                       into a group, or all about a flow; Esc goes back",
-	"g                           group by source, destination, service, NAT address …",
-	"s  < >  r                   sort by rate, bytes, packets, age, timeout; reverse",
+	"up down PgUp PgDn Home End  move; the cursor then stays with its row",
+	"Enter  Esc                  into a group, or all about a flow; and back",
+	"g                           group by source, service, state, NAT address, …",
+	"s  < >  r                   sort by rate, bytes, age, …; the next; reverse",
 	"/                           filter, as one types: tcp and dport 443",
 	"Space                       freeze, and go on",
 	"n  N                        + marks what is new from now on; show only that",
 	"m  M                        mark a flow, shown by *; unmark all",
-	"x                           kill the marked flows, or that of the cursor, or a group",
+	"x                           kill what is marked, or what the cursor is on",
 	"X                           kill all that the filter selects",
-	"                            Both show what would go, and ask; never your own login.",
+	"                            both show what would go, and ask first; what you",
+	"                            are logged in by stays",
 	"mouse                       wheel moves, a title sorts, a row opens",
 	"q                           quit",
 }
@@ -720,7 +738,7 @@ func (m *Model) help() []line {
 	}
 	lines = append(lines, nil, line{{"  " + m.arrow() + " is a translation: what stands behind it is what the end becomes.", plain}})
 	if s := m.sample; s != nil {
-		lines = append(lines, line{{fmt.Sprintf("  The table is read %s: %d ms.", narrow(s.How), s.Took.Milliseconds()), faint}})
+		lines = append(lines, line{{fmt.Sprintf("  The table was read in %d ms, ", s.Took.Milliseconds()), faint}, {narrow(s.How), faint}})
 	}
 	return lines
 }
@@ -764,7 +782,7 @@ func (m *Model) details() []line {
 		add("expires in", "%s", span(f.Timeout))
 	}
 	if f.Has.Has(flow.HasStart) {
-		add("began", "%s, %s ago", f.Start.Time().Format(time.DateTime), m.age(f))
+		add("began", "%s, %s ago", f.Start.Time().In(m.sample.Time.Location()).Format(time.DateTime), m.age(f))
 	}
 	if f.Has.Has(flow.HasMark) {
 		add("mark", "0x%x", f.Mark)
