@@ -510,6 +510,12 @@ func TestCommandLinesThatMakeNoSense(t *testing.T) {
 		{"watch --json --rate", "exclude each other"},
 		{"watch --template {{.Foo", "--template: "},
 		{"help frob", `there is no command "frob"`},
+		{"top", "needs a terminal to show itself on; --once"},
+		{"top --by sport", "choose from flow, src, dst, service, nat,"},
+		{"top --sort size", "choose from rate, pps, bytes,"},
+		{"top --interval soon", "expected a time from 100ms"},
+		{"top --interval 0.01", "expected a time from 100ms"},
+		{"top --once tcp and dprot 80", "did you mean dport?\n  tcp and dprot 80\n          ^"},
 	} {
 		var out, errs bytes.Buffer
 		env := &Env{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errs, Getenv: func(string) string { return "" }}
@@ -524,7 +530,7 @@ func TestWithoutPrivilegeItSaysWhatIsMissing(t *testing.T) {
 	nstest.NeedTool(t, "setpriv")
 	spoor := nstest.BuildCommand(t, "./cmd/spoor")
 	ns := nstest.New(t)
-	for _, args := range [][]string{{"list"}, {"count"}, {"count", "tcp"}, {"delete", "-y", "any"}, {"watch"}} {
+	for _, args := range [][]string{{"list"}, {"count"}, {"count", "tcp"}, {"delete", "-y", "any"}, {"watch"}, {"top", "--once"}} {
 		argv := append([]string{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", "HOME=/tmp", spoor}, args...)
 		_, note, code := ns.Run(t, argv...)
 		if code != exitFailed || !strings.Contains(note, "CAP_NET_ADMIN") {
