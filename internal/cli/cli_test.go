@@ -514,6 +514,9 @@ func TestCommandLinesThatMakeNoSense(t *testing.T) {
 		{"top --by sport", "choose from flow, src, dst, service, nat,"},
 		{"top --sort size", "choose from rate, pps, bytes,"},
 		{"top --interval soon", "expected a time from 100ms"},
+		{"top --interval 1x", "expected a time from 100ms"},
+		{"top --interval NaN", "expected a time from 100ms"},
+		{"top --interval 1e300", "expected a time from 100ms"},
 		{"top --interval 0.01", "expected a time from 100ms"},
 		{"top --once tcp and dprot 80", "did you mean dport?\n  tcp and dprot 80\n          ^"},
 	} {

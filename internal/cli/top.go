@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -80,8 +81,8 @@ func (c *call) interval() (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil {
 		var seconds float64
-		if _, err = fmt.Sscanf(text+" ", "%g ", &seconds); err == nil {
-			d = time.Duration(seconds * float64(time.Second))
+		if seconds, err = strconv.ParseFloat(text, 64); err == nil {
+			d = time.Duration(seconds * float64(time.Second)) // of what is no number, or too large, none that will do
 		}
 	}
 	if err != nil || d < 100*time.Millisecond || d > 24*time.Hour {
@@ -136,7 +137,9 @@ const previewed = 100
 
 func (k *killer) Preview(ctx context.Context, keys []flow.Key, query *filter.Query) (p tui.Preview) {
 	k.Forget()
-	if k.undo, p.Err = k.call.undo("delete"); p.Err != nil {
+	var err error
+	if k.undo, err = k.call.undo("delete"); err != nil {
+		p.Err = fmt.Errorf("nothing can be deleted without a file to undo it: %w", errors.Unwrap(err))
 		return p
 	}
 	take := func(f *flow.Flow) error {

@@ -37,10 +37,11 @@ type (
 	Failed struct{ Err error }
 	// Preview answers [Ask]: what would be deleted.
 	Preview struct {
-		Flows []flow.Flow // the first of them
-		Count int
-		Kept  int // left alone, because the user is logged in by them
-		Err   error
+		Serial int         // of the Ask
+		Flows  []flow.Flow // the first of them
+		Count  int
+		Kept   int // left alone, because the user is logged in by them
+		Err    error
 	}
 	// Killed answers [Kill].
 	Killed struct {
@@ -58,11 +59,12 @@ type (
 	Pause bool
 	// Ask asks what would be deleted: these flows, or all that the query selects.
 	Ask struct {
-		Keys  []flow.Key
-		Query *filter.Query // nil: Keys
+		Serial int
+		Keys   []flow.Key
+		Query  *filter.Query // nil: Keys
 	}
-	// Kill deletes what the last Preview told; Forget does not.
-	Kill   struct{}
+	// Kill deletes what the Preview of that serial told. Forget says that no Preview is waited for, and none will be carried out.
+	Kill   struct{ Serial int }
 	Forget struct{}
 	Quit   struct{}
 )
@@ -128,9 +130,11 @@ type Model struct {
 
 	widths  [2]int // of source and destination, so far on this level
 	detail  flow.Flow
+	asked   int // serial of the last Ask
 	preview Preview
 	status  string
 	alarm   bool // the status tells a failure
+	failing bool // of a sweep, which the next good one ends
 }
 
 // NewModel returns a model and what it wants first.
@@ -207,6 +211,7 @@ func (m *Model) Update(msg any) []Action {
 		m.beat(msg)
 	case Failed:
 		m.say(true, "the table could not be read: %v", msg.Err)
+		m.failing = true
 	case Preview:
 		return m.previewed(msg)
 	case Killed:
@@ -224,6 +229,7 @@ func (m *Model) Update(msg any) []Action {
 }
 
 func (m *Model) say(alarm bool, format string, args ...any) {
+	m.failing = false
 	m.status, m.alarm = fmt.Sprintf(format, args...), alarm
 }
 
@@ -232,8 +238,9 @@ func (m *Model) show(s *Sample) {
 	if s.Look.Serial != m.look.Serial || m.frozen && m.sample != nil && m.sample.Look.Serial == s.Look.Serial {
 		return
 	}
-	if m.alarm {
-		m.status, m.alarm = "", false
+	if m.failing {
+		m.say(false, "")
+		m.failing = false
 	}
 	m.sample = s
 	if s.Over > 0 && !s.Baseline && !s.Peek {
@@ -333,7 +340,7 @@ func (m *Model) key(k Key) []Action {
 		m.mode = browsing
 		if k.Text == "y" || k.Text == "Y" {
 			m.say(false, "deleting %s …", plural(m.preview.Count, "flow"))
-			return []Action{Kill{}}
+			return []Action{Kill{m.preview.Serial}}
 		}
 		m.say(false, "nothing deleted")
 		return []Action{Forget{}}
@@ -350,7 +357,7 @@ func (m *Model) key(k Key) []Action {
 
 func (m *Model) keyBrowse(k Key) []Action {
 	l := m.top()
-	m.status, m.alarm = "", false
+	m.say(false, "")
 	page := max(1, m.rowsOnScreen()-1)
 	switch k.Name {
 	case "up":
@@ -613,13 +620,15 @@ func (m *Model) ask(all bool) []Action {
 		}
 		a.Keys = []flow.Key{key}
 	}
+	m.asked++
+	a.Serial = m.asked
 	m.mode = asking
 	m.say(false, "looking what would be deleted …")
 	return []Action{a}
 }
 
 func (m *Model) previewed(p Preview) []Action {
-	if m.mode != asking {
+	if m.mode != asking || p.Serial != m.asked {
 		return nil // no longer wanted
 	}
 	m.mode, m.status = browsing, ""

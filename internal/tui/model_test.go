@@ -151,7 +151,7 @@ var frames = map[string]func(m *Model){
 		answer(m, rowsOf(), nil)
 		press(m, "X")
 		rows := rowsOf()
-		m.Update(Preview{Flows: []flow.Flow{rows[0].Flow, rows[1].Flow}, Count: 1234, Kept: 1})
+		m.Update(Preview{Serial: 1, Flows: []flow.Flow{rows[0].Flow, rows[1].Flow}, Count: 1234, Kept: 1})
 	},
 	"killed": func(m *Model) {
 		answer(m, rowsOf(), nil)
@@ -245,7 +245,7 @@ func FuzzKeys(f *testing.F) {
 				size = Size{i * 3 % 200, i * 5 % 70}
 				m.Update(size)
 			case k == 6:
-				m.Update(Preview{Flows: []flow.Flow{rowsOf()[0].Flow}, Count: i, Kept: i % 2})
+				m.Update(Preview{Serial: m.asked - i%2, Flows: []flow.Flow{rowsOf()[0].Flow}, Count: i, Kept: i / 2 % 2})
 			case k == 7:
 				m.Update(Killed{Deleted: i, Undo: "世界\x1b[2J"})
 			case k == 8:
@@ -304,7 +304,12 @@ func TestDrillDownAndBack(t *testing.T) {
 	if got := m.look.Query.String(); got != "(tcp or udp) and src 2001:db8:0:1:2:3:4:5 and tcp and dport 443" {
 		t.Errorf("two levels down: %s", got)
 	}
-	press(m, "esc", "esc", "esc")
+	if press(m, "/", "ctrl+u", "a", "n", "y", "enter"); m.look.Query.String() != "src 2001:db8:0:1:2:3:4:5 and tcp and dport 443" {
+		t.Errorf("any, two levels down: %s", m.look.Query)
+	}
+	press(m, "/", "ctrl+u")
+	typed(m, "tcp or udp")
+	press(m, "enter", "esc", "esc", "esc")
 	if m.look.By != Sources || m.look.Query.String() != "tcp or udp" || m.top().cursor != 0 && m.top().held == nil {
 		t.Errorf("back: by %s of %s", m.look.By, m.look.Query)
 	}
@@ -373,17 +378,21 @@ func TestKillAsksFirst(t *testing.T) {
 	if a := press(m, "y"); len(a) != 1 || a[0] != (Forget{}) {
 		t.Errorf("y before the preview: %v", a)
 	}
-	if a := m.Update(Preview{Count: 1}); a != nil || m.mode != browsing {
+	if a := m.Update(Preview{Serial: m.asked, Count: 1}); a != nil || m.mode != browsing {
 		t.Error("a preview that nobody waits for is shown")
 	}
 	ask("x")
-	m.Update(Preview{Count: 1, Flows: []flow.Flow{rows[1].Flow}})
+	m.Update(Preview{Serial: m.asked, Count: 1, Flows: []flow.Flow{rows[1].Flow}})
 	if a := press(m, "n"); len(a) != 1 || a[0] != (Forget{}) {
 		t.Errorf("n: %v", a)
 	}
 	ask("x")
-	m.Update(Preview{Count: 1, Flows: []flow.Flow{rows[1].Flow}})
-	if a := press(m, "y"); len(a) != 1 || a[0] != (Kill{}) {
+	m.Update(Preview{Serial: m.asked - 1, Count: 9, Flows: []flow.Flow{rows[0].Flow}})
+	if m.mode != asking {
+		t.Error("the answer to another question is taken")
+	}
+	m.Update(Preview{Serial: m.asked, Count: 1, Flows: []flow.Flow{rows[1].Flow}})
+	if a := press(m, "y"); len(a) != 1 || a[0] != (Kill{m.asked}) {
 		t.Errorf("y: %v", a)
 	}
 	press(m, "home", "m", "m")
@@ -394,9 +403,17 @@ func TestKillAsksFirst(t *testing.T) {
 	if a := ask("X"); a.Query.String() != "tcp" {
 		t.Errorf("all: %v", a.Query)
 	}
-	m.Update(Preview{Err: fmt.Errorf("no")})
-	if m.mode != browsing || !m.alarm {
-		t.Error("a failed preview is not told")
+	m.Update(Preview{Serial: m.asked, Err: fmt.Errorf("no")})
+	answer(m, rows, nil)
+	if m.mode != browsing || !m.alarm || m.status != "no" {
+		t.Error("a failed preview is not told, or not for long")
+	}
+	m.Update(Failed{fmt.Errorf("busy")})
+	if !strings.Contains(m.View(false), "could not be read: busy") {
+		t.Error("a failed sweep is not told")
+	}
+	if answer(m, rows, nil); m.status != "" {
+		t.Error("a failed sweep is told after a good one")
 	}
 	press(m, "g", "s")
 	answer(m, nil, groupsOf())

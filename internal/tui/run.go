@@ -3,6 +3,7 @@ package tui
 import (
 	"context"
 	"io"
+	"sync"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -11,7 +12,7 @@ import (
 	"github.com/spoor-project/spoor/flow"
 )
 
-// Source is the table that a screen shows; [Sampler] is one.
+// Source is the table that a screen shows; [Sampler] is one. Pulse may be called while a sweep is going on.
 type Source interface {
 	Pulse(context.Context) (Pulse, error)
 	Sweep(context.Context, Look) (*Sample, error)
@@ -44,7 +45,7 @@ type Terminal struct {
 func Run(ctx context.Context, on Terminal, m *Model, first []Action, s Source, k Killer, interval time.Duration) error {
 	ctx, stop := context.WithCancel(ctx)
 	r := &reader{source: s, interval: interval, looks: make(chan Look, 1), paused: make(chan bool, 1), done: make(chan struct{})}
-	x := &executioner{killer: k, asked: make(chan any, 16), done: make(chan struct{})}
+	x := &executioner{killer: k, asked: make(chan any, 256), done: make(chan struct{})}
 	p := &program{model: m, reader: r, executioner: x}
 	p.act(first)
 	t := tea.NewProgram(p, tea.WithContext(ctx), tea.WithInput(on.In), tea.WithOutput(on.Out), tea.WithoutSignalHandler())
@@ -115,7 +116,7 @@ func (p *program) act(actions []Action) (cmd tea.Cmd) {
 		case Pause:
 			replace(p.reader.paused, bool(a))
 		case Ask, Kill, Forget:
-			p.executioner.asked <- a
+			p.executioner.do(a)
 		case Quit:
 			cmd = tea.Quit
 		}
@@ -132,7 +133,7 @@ func replace[T any](c chan T, v T) {
 	c <- v
 }
 
-// reader takes pulses and sweeps the table, one after the other.
+// reader takes pulses and sweeps the table.
 type reader struct {
 	source   Source
 	interval time.Duration
@@ -143,51 +144,65 @@ type reader struct {
 
 func (r *reader) run(ctx context.Context, send func(any)) {
 	defer close(r.done)
-	var look Look
-	var swept, pulse time.Time // when the next are due
-	wanted, paused, second := false, false, true
+	var both sync.WaitGroup
+	both.Go(func() { r.pulses(ctx, send) })
+	both.Go(func() { r.sweeps(ctx, send) })
+	both.Wait()
+}
+
+func (r *reader) pulses(ctx context.Context, send func(any)) {
+	tick := time.NewTicker(r.interval)
+	defer tick.Stop()
 	for {
-		now := time.Now()
-		if !now.Before(pulse) {
-			if p, err := r.source.Pulse(ctx); err == nil {
-				send(p)
-			} else if ctx.Err() == nil {
-				send(Failed{err})
-			}
-			pulse = now.Add(r.interval)
+		if p, err := r.source.Pulse(ctx); err == nil {
+			send(p)
+		} else if ctx.Err() == nil {
+			send(Failed{err})
 		}
-		if look.Serial > 0 && (wanted || !paused && !now.Before(swept)) {
-			s, err := r.source.Sweep(ctx, look)
-			wanted = false
-			if err != nil {
-				swept = now.Add(r.interval)
-				if ctx.Err() == nil {
-					send(Failed{err})
-				}
-			} else {
-				swept = Pace(now, r.interval, s.Cost)
-				if second {
-					// Rates need two, and nobody likes to wait.
-					swept, second = Pace(now, r.interval/2, s.Cost), false
-				}
-				send(s)
-			}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
 		}
-		wake := pulse
-		if !paused && swept.Before(wake) {
-			wake = swept
+	}
+}
+
+func (r *reader) sweeps(ctx context.Context, send func(any)) {
+	var look Look
+	var due time.Time
+	paused, second := false, true
+	for {
+		timer := time.NewTimer(time.Until(due))
+		wake := timer.C
+		if paused || look.Serial == 0 {
+			wake = nil
 		}
-		timer := time.NewTimer(time.Until(wake))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		case look = <-r.looks:
-			wanted = true
 		case paused = <-r.paused:
-		case <-timer.C:
+			timer.Stop()
+			continue
+		case <-wake:
 		}
 		timer.Stop()
+		begin := time.Now()
+		s, err := r.source.Sweep(ctx, look)
+		if err != nil {
+			due = time.Now().Add(r.interval)
+			if ctx.Err() == nil {
+				send(Failed{err})
+			}
+			continue
+		}
+		due = Pace(begin, r.interval, s.Cost)
+		if second {
+			// Rates need two, and nobody likes to wait.
+			due, second = Pace(begin, r.interval/2, s.Cost), false
+		}
+		send(s)
 	}
 }
 
@@ -196,11 +211,49 @@ type executioner struct {
 	killer Killer
 	asked  chan any
 	done   chan struct{}
+
+	mu     sync.Mutex
+	wanted int                // serial of the last Ask that is still waited for; 0: none
+	stop   context.CancelFunc // ends the preview that is being made; nil: none is
+}
+
+// do has an action carried out after those before it. It ends what is no longer waited for.
+func (x *executioner) do(a Action) {
+	x.mu.Lock()
+	if ask, ok := a.(Ask); ok {
+		x.wanted = ask.Serial
+	} else if _, ok := a.(Forget); ok {
+		x.wanted = 0
+	}
+	if _, kill := a.(Kill); !kill && x.stop != nil {
+		x.stop()
+	}
+	x.mu.Unlock()
+	x.asked <- a
+}
+
+// begin reports whether the answer to a is waited for, and returns the context to find it in.
+func (x *executioner) begin(ctx context.Context, a Ask) (context.Context, bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.wanted != a.Serial {
+		return nil, false
+	}
+	ctx, x.stop = context.WithCancel(ctx)
+	return ctx, true
+}
+
+func (x *executioner) end() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.stop()
+	x.stop = nil
 }
 
 func (x *executioner) run(ctx context.Context, send func(any)) {
 	defer close(x.done)
 	defer x.killer.Forget()
+	shown := 0 // serial of what Kill would carry out
 	for {
 		select {
 		case <-ctx.Done():
@@ -208,11 +261,20 @@ func (x *executioner) run(ctx context.Context, send func(any)) {
 		case a := <-x.asked:
 			switch a := a.(type) {
 			case Ask:
-				send(x.killer.Preview(ctx, a.Keys, a.Query))
+				if limited, ok := x.begin(ctx, a); ok {
+					p := x.killer.Preview(limited, a.Keys, a.Query)
+					x.end()
+					p.Serial, shown = a.Serial, a.Serial
+					send(p)
+				}
 			case Kill:
-				send(x.killer.Kill(ctx))
+				if a.Serial == shown {
+					send(x.killer.Kill(ctx))
+				}
+				shown = 0
 			case Forget:
 				x.killer.Forget()
+				shown = 0
 			}
 		}
 	}

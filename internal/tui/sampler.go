@@ -15,7 +15,8 @@ import (
 	"github.com/spoor-project/spoor/internal/table"
 )
 
-// Sampler sweeps the table of a namespace. Its memory is 32 bytes a flow and some for the rows it hands out. It is for one goroutine.
+// Sampler sweeps the table of a namespace. Its memory is 32 bytes a flow and some for the rows it hands out. It is for one
+// goroutine, except for Pulse.
 type Sampler struct {
 	client *conntrack.Client
 	opts   table.Options

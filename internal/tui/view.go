@@ -328,7 +328,9 @@ func (m *Model) place() line {
 	if m.only {
 		out = append(out, piece{"  only new", fresh})
 	}
-	if s := m.sample; s != nil {
+	if m.sample != nil && m.sample.Look.Serial != m.look.Serial {
+		out = append(out, piece{"  reading " + m.symbol('…', '.'), warning}) // what is below is not yet what is said here
+	} else if s := m.sample; s != nil {
 		selected := s.Flows
 		if s.Look.OnlyNew {
 			selected = s.SinceNew
