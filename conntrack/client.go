@@ -31,6 +31,21 @@ const (
 	opFlushExpects = "flush expectations"
 	opFollowExpect = "follow expectations"
 	opExpectStats  = "read expectation statistics"
+
+	opListTimeouts    = "list timeout policies"
+	opGetTimeout      = "get timeout policy"
+	opCreateTimeout   = "create timeout policy"
+	opPutTimeout      = "put timeout policy"
+	opDeleteTimeout   = "delete timeout policy"
+	opFlushTimeouts   = "flush timeout policies"
+	opDefaultTimeouts = "get default timeouts"
+	opSetTimeouts     = "set default timeouts"
+
+	opListHelpers  = "list helpers"
+	opGetHelper    = "get helper"
+	opPutHelper    = "put helper"
+	opDeleteHelper = "delete helper"
+	opFlushHelpers = "flush helpers"
 )
 
 // Options says where a [Client] works. The zero value is the caller's network

@@ -1,5 +1,5 @@
-// Package conntrack reads and changes the kernel's connection tracking table,
-// over ctnetlink.
+// Package conntrack reads and changes the kernel's connection tracking table, and what
+// belongs to it, over ctnetlink.
 //
 // # Tour
 //
@@ -18,6 +18,10 @@
 // of the table. [Client.Count] and [Client.Stats] tell how it fares, and
 // [Client.Expects] and its relatives do all this for expectations.
 //
+// What rules attach to flows is there too: [Client.TimeoutPolicies] and its relatives, up
+// to [Client.DefaultTimeouts], say how long flows live, and [Client.Helpers] and
+// [Client.PutHelper] deal with helpers that are programs.
+//
 // # Guarantees
 //
 // A Client may be used by several goroutines. A stream has a socket of its own,
@@ -33,7 +37,7 @@
 // # What it needs
 //
 // All operations need CAP_NET_ADMIN in the user namespace that owns the network
-// namespace. Linux 4.19 is the oldest kernel considered; what needs a younger one
+// namespace, those on helpers in the initial one. Linux 4.19 is the oldest kernel considered; what needs a younger one
 // says so. On other systems [Dial] returns an error that is [ErrNotSupported].
 //
 // The kernel tracks connections in a namespace only while something there asks for

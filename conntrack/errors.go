@@ -48,9 +48,19 @@ var sentinels = map[syscall.Errno][]error{
 	syscall.EINTR:      {ErrInterrupted},
 }
 
+// bareRequest are the operations whose request has no attribute that could be invalid.
+var bareRequest = map[string]bool{opListHelpers: true, opFlushHelpers: true, opListTimeouts: true, opFlushTimeouts: true}
+
+// noSubsystem reports whether the kernel does not know the subsystem that was asked: it
+// says EINVAL then, without a word.
+func (e *OpError) noSubsystem() bool {
+	var refused *nfnetlink.Error
+	return bareRequest[e.Op] && errors.As(e.Err, &refused) && refused.Errno == syscall.EINVAL && refused.Text == ""
+}
+
 // Is reports whether the kernel's answer is of the kind target.
 func (e *OpError) Is(target error) bool {
-	if target == ErrNotSupported && errors.Is(e.Err, errors.ErrUnsupported) {
+	if target == ErrNotSupported && (errors.Is(e.Err, errors.ErrUnsupported) || e.noSubsystem()) {
 		return true
 	}
 	var errno syscall.Errno
@@ -76,6 +86,12 @@ func (e *OpError) hint() string {
 		return "needs CAP_NET_ADMIN in this network namespace; try sudo"
 	case errors.Is(e.Err, syscall.EPROTONOSUPPORT):
 		return "this kernel has no netfilter netlink; try: modprobe nf_conntrack_netlink"
+	case e.noSubsystem() && (e.Op == opListTimeouts || e.Op == opFlushTimeouts):
+		return "this kernel has no timeout policies; try: modprobe nfnetlink_cttimeout"
+	case e.noSubsystem():
+		return "this kernel has no user-space helpers; try: modprobe nfnetlink_cthelper"
+	case errors.Is(e.Err, syscall.ENOMEM) && e.Op == opPutHelper:
+		return ""
 	case errors.Is(e.Err, syscall.ENOMEM):
 		return "the table is full: compare net.netfilter.nf_conntrack_count with nf_conntrack_max"
 	case errors.Is(e.Err, syscall.ENOSPC) && e.Op == opCreate:

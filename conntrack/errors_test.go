@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/nfnetlink"
@@ -43,6 +44,29 @@ var operations = map[string]func(context.Context, *Client) error{
 	opCreateExpect: func(ctx context.Context, c *Client) error { return c.CreateExpect(ctx, &flow.Expect{Tuple: someTuple}) },
 	opDeleteExpect: func(ctx context.Context, c *Client) error { return c.DeleteExpect(ctx, someTuple, 0) },
 	opFlushExpects: func(ctx context.Context, c *Client) error { return c.FlushExpects(ctx) },
+	opListHelpers: func(ctx context.Context, c *Client) (err error) {
+		for _, err = range c.Helpers(ctx) {
+		}
+		return err
+	},
+	opListTimeouts: func(ctx context.Context, c *Client) (err error) {
+		for _, err = range c.TimeoutPolicies(ctx) {
+		}
+		return err
+	},
+	opGetTimeout:      func(ctx context.Context, c *Client) error { _, err := c.GetTimeoutPolicy(ctx, "web"); return err },
+	opCreateTimeout:   func(ctx context.Context, c *Client) error { return c.CreateTimeoutPolicy(ctx, &webPolicy) },
+	opPutTimeout:      func(ctx context.Context, c *Client) error { return c.PutTimeoutPolicy(ctx, &webPolicy) },
+	opDeleteTimeout:   func(ctx context.Context, c *Client) error { return c.DeleteTimeoutPolicy(ctx, "web") },
+	opFlushTimeouts:   func(ctx context.Context, c *Client) error { return c.FlushTimeoutPolicies(ctx) },
+	opDefaultTimeouts: func(ctx context.Context, c *Client) error { _, err := c.DefaultTimeouts(ctx, flow.UDP); return err },
+	opSetTimeouts: func(ctx context.Context, c *Client) error {
+		return c.SetDefaultTimeouts(ctx, flow.UDP, Timeouts{UDPTimeoutReplied: time.Second})
+	},
+	opGetHelper:    func(ctx context.Context, c *Client) error { _, err := c.GetHelper(ctx, ftpKey); return err },
+	opPutHelper:    func(ctx context.Context, c *Client) error { return c.PutHelper(ctx, ftpKey, ftpChange) },
+	opDeleteHelper: func(ctx context.Context, c *Client) error { return c.DeleteHelper(ctx, ftpKey) },
+	opFlushHelpers: func(ctx context.Context, c *Client) error { return c.FlushHelpers(ctx) },
 }
 
 func TestARefusalIsOfItsKind(t *testing.T) {
@@ -78,6 +102,7 @@ func TestARefusalIsOfItsKind(t *testing.T) {
 				for _, k := range tt.is {
 					want = want || k == kind
 				}
+				want = want || kind == ErrNotSupported && tt.errno == syscall.EINVAL && bareRequest[op]
 				if errors.Is(err, kind) != want {
 					t.Errorf("%s: %v is %q: %v, want %v", op, err, kind, !want, want)
 				}

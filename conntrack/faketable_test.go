@@ -18,6 +18,8 @@ type FakeTable struct {
 	mu        sync.Mutex
 	tables    map[nfnetlink.Subsystem][]nfnetlinktest.Body
 	listeners []fakeListener
+	timeouts  *timeoutKernel
+	helpers   helperKernel
 	lastID    uint32
 	hello     [][]byte // events that a new listener finds
 }
@@ -30,7 +32,7 @@ type fakeListener struct {
 // NewFakeTable returns an empty table. Whoever begins to follow flows finds the events of
 // those in hello: each is made, changed and removed.
 func NewFakeTable(hello ...flow.Tuple) *FakeTable {
-	k := &FakeTable{tables: map[nfnetlink.Subsystem][]nfnetlinktest.Body{}}
+	k := &FakeTable{tables: map[nfnetlink.Subsystem][]nfnetlinktest.Body{}, timeouts: newTimeoutKernel()}
 	for _, tuple := range hello {
 		body := entryBody(tuple)
 		k.hello = append(k.hello, nfnetlinktest.Event(nfnetlink.Conntrack, msgNew, nfnetlink.Create|nfnetlink.Excl, 0, body),
@@ -67,6 +69,12 @@ func (k *FakeTable) Options() *Options {
 func (k *FakeTable) handle(r *nfnetlinktest.Request) [][]byte {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	switch r.Subsystem() {
+	case nfnetlink.ConntrackTimeout:
+		return k.timeouts.handle(r)
+	case nfnetlink.ConntrackHelper:
+		return k.helpers.handle(r)
+	}
 	table := k.tables[r.Subsystem()]
 	asked, byTuple := identityOf(&r.Message)
 	is := func(b nfnetlinktest.Body) bool {

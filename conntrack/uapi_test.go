@@ -5,6 +5,7 @@ package conntrack_test
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -24,14 +25,15 @@ var youngConstants = map[string]bool{
 // TestConstantsAreTheKernels compares with the installed headers.
 func TestConstantsAreTheKernels(t *testing.T) {
 	const dir = nfnetlinktest.HeaderDir + "/netfilter/"
-	kernel, err := nfnetlinktest.Constants(dir+"nfnetlink_conntrack.h", dir+"nf_conntrack_common.h")
+	kernel, err := nfnetlinktest.Constants(dir+"nfnetlink_conntrack.h", dir+"nf_conntrack_common.h",
+		dir+"nfnetlink_cthelper.h", dir+"nfnetlink_cttimeout.h")
 	if errors.Is(err, fs.ErrNotExist) {
 		nstest.Unavailable(t, []string{"headers"}, err.Error()+" (install linux-libc-dev)")
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	for file, atLeast := range map[string]int{"uapi.go": 100, "stats.go": 15} {
+	for file, atLeast := range map[string]int{"uapi.go": 100, "stats.go": 15, "uapi_cthelper.go": 18, "uapi_cttimeout.go": 45} {
 		ours, err := nfnetlinktest.Copies(file)
 		if err != nil || len(ours) < atLeast {
 			t.Fatalf("%d constants in %s, %v, want at least %d", len(ours), file, err, atLeast)
@@ -40,7 +42,8 @@ func TestConstantsAreTheKernels(t *testing.T) {
 			if n, ok := kernel[c.C]; ok && n != c.Value || !ok && !youngConstants[c.C] {
 				t.Errorf("%s: %s = %d, want %s, %d (found: %v)", file, c.Go, c.Value, c.C, n, ok)
 			}
-			if name := strings.TrimPrefix(c.C, "CTA_"); strings.HasPrefix(c.C, "IPCTNL") == (name != c.C) {
+			if !slices.ContainsFunc([]string{"CTA_", "IPCTNL_", "NFNL_MSG_", "NFCTH_", "NFCT_HELPER_"},
+				func(prefix string) bool { return strings.HasPrefix(c.C, prefix) }) {
 				t.Errorf("%s: %s stands for %s, which is neither a message nor an attribute", file, c.Go, c.C)
 			}
 		}

@@ -22,6 +22,7 @@ const (
 	DumpIntr     = 0x10  // NLM_F_DUMP_INTR
 	DumpFiltered = 0x20  // NLM_F_DUMP_FILTERED
 	Dump         = 0x300 // NLM_F_DUMP
+	Replace      = 0x100 // NLM_F_REPLACE
 	Excl         = 0x200 // NLM_F_EXCL
 	Create       = 0x400 // NLM_F_CREATE
 
