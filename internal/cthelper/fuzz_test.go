@@ -38,7 +38,7 @@ func FuzzParse(f *testing.F) {
 	}
 	for i, pr := range protocols {
 		for _, file := range files {
-			if strings.TrimSuffix(filepath.Base(file), ".txt") != pr.Name {
+			if helperOf(file) != pr.Name {
 				continue
 			}
 			text, err := os.ReadFile(file)

@@ -25,7 +25,7 @@ import (
 //	timeout SECONDS, drop, note TEXT
 //
 // Lines from "expect" on are what is expected; nothing is expected if there is none. A new flow begins with empty memory.
-// "helper NAME" names the helper, which otherwise is called like the file.
+// A file is called like its helper, or like it and something behind a hyphen.
 type play struct {
 	t       testing.TB
 	file    string
@@ -66,12 +66,18 @@ func runPlay(t *testing.T, file string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := play{t: t, file: file, name: strings.TrimSuffix(filepath.Base(file), ".txt")}
+	p := play{t: t, file: file, name: helperOf(file)}
 	for i, line := range strings.Split(string(text), "\n") {
 		p.line = i + 1
 		p.read(line)
 	}
 	p.finish()
+}
+
+// helperOf is the name of the helper that the file is about.
+func helperOf(file string) string {
+	name, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".txt"), "-")
+	return name
 }
 
 func (p *play) fatal(format string, args ...any) {

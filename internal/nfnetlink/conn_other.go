@@ -18,6 +18,7 @@ type Options struct {
 	NoENOBUFS      bool
 	BroadcastError bool
 	Gather         bool
+	Room           int
 }
 
 // Conn cannot be had outside Linux.
