@@ -183,6 +183,9 @@ func (b *Builder) Raw(t uint16, p []byte) {
 	b.pad()
 }
 
+// Append adds attributes that were built elsewhere; they must be padded.
+func (b *Builder) Append(attrs []byte) { b.buf = append(b.buf, attrs...) }
+
 // Text adds a string and its terminating zero.
 func (b *Builder) Text(t uint16, s string) {
 	b.header(t, len(s)+1)
