@@ -16,6 +16,7 @@ import (
 
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/cthelper"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/channel"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
@@ -32,6 +33,7 @@ type Daemon struct {
 	group   *channel.Group    // nil without Sync
 	control net.Listener      // nil without UNIX Path
 	metrics net.Listener      // nil without Metrics
+	helpers *cthelper.Service // nil without Helper
 	stop    context.CancelFunc
 	work    sync.WaitGroup // goroutines
 
@@ -119,7 +121,7 @@ func (d *Daemon) open(seq uint32) (err error) {
 		}
 	}
 	d.announce()
-	return nil
+	return d.openHelpers()
 }
 
 // announce logs how the daemon works where that is not the usual way.
@@ -139,14 +141,10 @@ func (d *Daemon) announce() {
 	say(g.Filter != nil, "using user-space event filtering")
 	say(g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth,
 		"NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
-	if len(d.cfg.Load().Helpers) > 0 {
-		d.log.Printf(statesync.Warning, "Helper: this version has no user-space helpers, the section has no effect")
+	say(g.PollEvery > 0, "running in polling mode")
+	if d.kernel.events != nil {
+		say(true, "netlink event socket buffer size has been set to %d bytes", d.kernel.events.Buffer())
 	}
-	if d.kernel.events == nil {
-		say(true, "running in polling mode")
-		return
-	}
-	say(true, "netlink event socket buffer size has been set to %d bytes", d.kernel.events.Buffer())
 }
 
 func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
@@ -266,6 +264,9 @@ func (d *Daemon) Close() error {
 	if d.metrics != nil {
 		d.metrics.Close() // the server may have done so
 	}
+	if d.helpers != nil {
+		errs = append(errs, d.helpers.Close())
+	}
 	if d.group != nil {
 		errs = append(errs, d.group.Close())
 	}
@@ -291,8 +292,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.kernel.events != nil {
 		start(d.followEvents)
-	} else {
-		d.rereadAt = d.now() + statesync.Moment(d.cfg.Load().General.PollEvery)
+	} else if every := d.cfg.Load().General.PollEvery; every > 0 {
+		d.rereadAt = d.now() + statesync.Moment(every)
 	}
 	if d.kernel.expect != nil {
 		start(d.followExpects)
@@ -305,6 +306,9 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.metrics != nil {
 		start(d.serveMetrics)
+	}
+	if d.helpers != nil {
+		start(d.helpers.Run)
 	}
 	if s := d.cfg.Load().Sync; s != nil && s.DisableExternalCache {
 		start(d.inject)

@@ -33,6 +33,9 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (restart []stri
 		if !reflect.DeepEqual(now.Stats, cfg.Stats) {
 			restart = append(restart, "Stats")
 		}
+		if now.HelperSetup != cfg.HelperSetup || !reflect.DeepEqual(now.Helpers, cfg.Helpers) {
+			restart = append(restart, "Helper")
+		}
 		f := newFilter(general.Filter)
 		f.helpers, f.anyHelper = d.kernel.filter().helpers, d.kernel.filter().anyHelper
 		d.kernel.wanted.Store(f)
