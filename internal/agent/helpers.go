@@ -71,8 +71,8 @@ func (d *Daemon) helperAdvice(err error) string {
 		}
 	case errors.Is(err, cthelper.ErrQueueConfig) && errors.Is(err, syscall.EOPNOTSUPP):
 		return "this kernel does not queue packets together with their connections: it needs CONFIG_NETFILTER_NETLINK_GLUE_CT"
-	case errors.Is(err, cthelper.ErrQueueBind) && errors.Is(err, syscall.EBUSY):
-		return "another program, or another helper, has this queue"
+	case errors.Is(err, cthelper.ErrQueueBind) && errors.Is(err, syscall.EPERM):
+		return "another program or another helper has this queue, or CAP_NET_ADMIN is missing"
 	}
 	return ""
 }

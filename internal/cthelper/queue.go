@@ -50,8 +50,8 @@ const (
 	configTimeout = 5 * time.Second
 )
 
-// OpenQueue binds to a queue of the calling thread's network namespace. EBUSY, wrapped, is that somebody else has it, EPERM that
-// CAP_NET_ADMIN is missing; EOPNOTSUPP that the kernel cannot attach flows.
+// OpenQueue binds to a queue of the calling thread's network namespace. EPERM, wrapped, is that somebody else has it or
+// that CAP_NET_ADMIN is missing; EOPNOTSUPP that the kernel cannot attach flows.
 func OpenQueue(o *QueueOptions) (*Queue, error) {
 	conn, err := nfnetlink.Dial(&nfnetlink.Options{NoENOBUFS: true, Room: queueRoom})
 	if err != nil {

@@ -149,7 +149,7 @@ func TestWhatAQueueIsRefusedIsTold(t *testing.T) {
 		want error
 		text string
 	}{
-		{1, syscall.EBUSY, ErrQueueBind, "failed to send bind command: device or resource busy"},
+		{1, syscall.EPERM, ErrQueueBind, "failed to send bind command: operation not permitted"},
 		{2, syscall.EOPNOTSUPP, ErrQueueConfig, "failed to send configuration: operation not supported"},
 	} {
 		n := 0
