@@ -22,12 +22,22 @@ import (
 	"github.com/spoor-project/spoor/internal/nstest"
 )
 
-// queued sends the packets that leave ns for a port to a queue.
-func queued(t testing.TB, ns *nstest.NS, chain, transport, port string, bypass bool) {
+// queued sends the packets that leave ns for a port to a queue. Kernels have the queue of nftables, of iptables, or both.
+func queued(t testing.TB, ns *nstest.NS, transport, port string, bypass bool) {
 	t.Helper()
+	nstest.NeedTool(t, "nft")
+	rule := fmt.Sprintf("%s dport %s queue num %d", transport, port, testQueue)
+	if bypass {
+		rule += " bypass"
+	}
+	// That connections are asked for has them tracked.
+	table := "table inet queue { chain output { type filter hook output priority 0; ct state invalid drop; " + rule + "; }; }"
+	if _, _, code := ns.Run(t, "nft", table); code == 0 {
+		return
+	}
 	nstest.NeedTool(t, "iptables", "ip6tables")
 	for _, program := range []string{"iptables", "ip6tables"} {
-		argv := []string{program, "-A", chain, "-p", transport, "--dport", port, "-j", "NFQUEUE", "--queue-num", fmt.Sprint(testQueue)}
+		argv := []string{program, "-A", "OUTPUT", "-p", transport, "--dport", port, "-j", "NFQUEUE", "--queue-num", fmt.Sprint(testQueue)}
 		if bypass {
 			argv = append(argv, "--queue-bypass")
 		}
@@ -119,7 +129,7 @@ var bothFamilies = []struct{ from, to netip.AddrPort }{
 func TestKernelQueuesPacketsAndTakesVerdicts(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "OUTPUT", "udp", "69", false)
+	queued(t, a, "udp", "69", false)
 	longer := strings.Repeat("longer ", 100)
 	answer(t, live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true}), func(d *Delivery) (v Verdict) {
 		view, err := viewPacket(d.Packet, d.Family)
@@ -157,7 +167,7 @@ func TestKernelQueuesPacketsAndTakesVerdicts(t *testing.T) {
 func TestKernelTakesRewrittenSegments(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "OUTPUT", "tcp", "2121", false)
+	queued(t, a, "tcp", "2121", false)
 	answer(t, live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true}), func(d *Delivery) (v Verdict) {
 		view, err := viewPacket(d.Packet, d.Family)
 		if err != nil {
@@ -190,7 +200,7 @@ func TestKernelLosesNothingWhenTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	const room, sent = 4, 60
 	a, b := nstest.Pair(t)
-	queued(t, a, "OUTPUT", "udp", "69", false)
+	queued(t, a, "udp", "69", false)
 	q := live(t, a, &QueueOptions{Num: testQueue, MaxLen: room, WithoutFlows: true})
 	e := bothFamilies[0]
 	conn := listenUDP(t, b, e.to.String())
@@ -216,7 +226,7 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 	t.Parallel()
 	const sent = 200
 	a, b := nstest.Pair(t)
-	queued(t, a, "OUTPUT", "udp", "69", false)
+	queued(t, a, "udp", "69", false)
 	q := live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true})
 	if _, err := q.conn.SetReadBuffer(8 << 10); err != nil {
 		t.Fatal(err)
@@ -257,7 +267,7 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 func TestKernelLetsPacketsPassWhenNobodyListens(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "OUTPUT", "udp", "69", true)
+	queued(t, a, "udp", "69", true)
 	e := bothFamilies[0]
 	conn := listenUDP(t, b, e.to.String())
 	nstest.Send(t, a, e.from, e.to, "before")
@@ -310,8 +320,7 @@ func TestKernelRefusesAVerdictOnNothing(t *testing.T) {
 func TestKernelAttachesFlowsOrSaysThatItCannot(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "OUTPUT", "udp", "69", false)
-	a.MustRun(t, "iptables", "-A", "INPUT", "-m", "conntrack", "--ctstate", "INVALID", "-j", "DROP") // has connections tracked
+	queued(t, a, "udp", "69", false)
 	q, err := openLive(t, a, &QueueOptions{Num: testQueue})
 	if errors.Is(err, ErrQueueConfig) && errors.Is(err, syscall.EOPNOTSUPP) {
 		return
