@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,7 +53,11 @@ type scene struct {
 	// group is an address of multicast that the client sends to: the helper runs there.
 	group string
 	steps []step
-	want  []string
+	// answer is what somebody else then sends to the client.
+	answer string
+	want   []string
+	// timeout is that of the flow afterwards, in seconds, if it is not the usual one.
+	timeout int
 	// original is what conntrackd of conntrack-tools expects instead, and why that is so.
 	original []string
 	why      string
@@ -95,6 +100,11 @@ var scenes = []scene{
 			heard("\x00\x3d\x00\x00\x05\x00\x00\x00\x00\x33(ADDRESS=(PROTOCOL=tcp)(HOST=10.1.0.1)(PORT=9999))ab"),
 		client("more"), server("and more")},
 		want: []string{"tcp 10.1.0.2 -> 10.1.0.1:9999 nat original 10.2.0.2:9999"}, data: &data{listen: "10.2.0.2:9999", dial: "10.1.0.1:9999"}},
+	{name: "tns, text of its own", helper: "tns", transport: flow.TCP, port: 1521, steps: []step{
+		client("\x00\x0a\x00\x00\x01\x00\x00\x00\x01\x36"), server("\x00\x0a\x00\x00\x05\x00\x00\x00\x00\x00"),
+		server("\x00\x3d\x00\x00\x06\x00\x00\x00\x00\x40(ADDRESS=(PROTOCOL=tcp)(HOST=10.2.0.2)(PORT=9999))ab")},
+		want: []string{"tcp 10.1.0.2 -> 10.2.0.2:9999"}},
+	{name: "ftp, half a line", helper: "ftp", transport: flow.TCP, port: 21, steps: []step{client("USER a\r\n"), server("230 ok\r\n"), client("PORT 10,1,0,"), client("2,7,208\r\n")}},
 	{name: "ftp, active", helper: "ftp", transport: flow.TCP, port: 21, steps: []step{
 		server("220 ready\r\n"), client("USER a\r\n"), server("230 ok\r\n"), client("PORT 10,1,0,2,7,208\r\n"), server("200 ok\r\n")},
 		want: []string{"tcp 10.2.0.2 -> 10.1.0.2:2000"}, data: &data{toClient: true, listen: "10.1.0.2:2000", dial: "10.1.0.2:2000"}},
@@ -131,11 +141,15 @@ var scenes = []scene{
 	{name: "amanda", helper: "amanda", transport: flow.UDP, port: 10080, steps: []step{client("REQ\n"), server("CONNECT DATA 50001 MESG 50002 INDEX 50003\nOPTIONS ;\n")},
 		want:     []string{"tcp 10.1.0.2 -> 10.2.0.2:50001", "tcp 10.1.0.2 -> 10.2.0.2:50002", "tcp 10.1.0.2 -> 10.2.0.2:50003"},
 		original: []string{"tcp 10.1.0.2 -> 10.2.0.2:40000"}, why: "it takes the port of the flow for the announced one, and keeps one of three"},
+	{name: "amanda, acknowledgement", helper: "amanda", transport: flow.UDP, port: 10080, steps: []step{client("REQ\n"), server("ACK\n")}, timeout: 300},
 	{name: "sane", helper: "sane", transport: flow.TCP, port: 6566, steps: []step{
 		client("\x00\x00\x00\x07\x00\x00\x00\x00"), server("\x00\x00\x00\x00\x00\x00\xc3\xcb\x00\x00\x12\x34")},
 		want: []string{"tcp 10.1.0.2 -> 10.2.0.2:50123"}, data: &data{listen: "10.2.0.2:50123", dial: "10.2.0.2:50123"}},
 	{name: "ssdp, search", helper: "ssdp", transport: flow.UDP, port: 1900, group: "239.255.255.250", steps: []step{client("M-SEARCH * HTTP/1.1\r\n\r\n")},
 		want: []string{"udp * -> 10.1.0.2:40000 permanent"}},
+	{name: "ssdp, answer", helper: "ssdp", transport: flow.UDP, port: 1900, group: "239.255.255.250", steps: []step{client("M-SEARCH * HTTP/1.1\r\n\r\n")},
+		answer: "HTTP/1.1 200 OK\r\nLocation: http://10.1.0.1:49152/desc.xml\r\nST: upnp:rootdevice\r\n\r\n",
+		want:   []string{"tcp * -> 10.1.0.1:49152 permanent", "udp * -> 10.1.0.2:40000 permanent"}},
 	{name: "ssdp, search over IPv6", helper: "ssdp", transport: flow.UDP, six: true, port: 1900, group: "ff05::c", steps: []step{client("M-SEARCH * HTTP/1.1\r\n\r\n")},
 		want: []string{"udp * -> [fd01::2]:40000 permanent"}},
 	{name: "ssdp, subscription", helper: "ssdp", transport: flow.TCP, port: 49152, steps: []step{
@@ -143,7 +157,8 @@ var scenes = []scene{
 		want: []string{"tcp 10.2.0.2 -> 10.1.0.2:5004"}, data: &data{toClient: true, listen: "10.1.0.2:5004", dial: "10.1.0.2:5004"}},
 	{name: "ssdp, subscription over IPv6", helper: "ssdp", transport: flow.TCP, six: true, port: 49152, steps: []step{
 		client("SUBSCRIBE /event HTTP/1.1\r\nCALLBACK: <http://[fd01::2]:5004/cb>\r\n\r\n")},
-		want: []string{"tcp [fd02::2] -> [fd01::2]:5004"}},
+		want:     []string{"tcp [fd02::2] -> [fd01::2]:5004"},
+		original: []string{"tcp [fd02::2] -> [fd01::2]:80"}, why: "it does not find the port behind an address of IPv6"},
 	{name: "ssdp, hidden subscriber", helper: "ssdp", transport: flow.TCP, port: 49152, nat: "snat-long", steps: []step{
 		client("SUBSCRIBE /event HTTP/1.1\r\nCALLBACK: <http://10.1.0.2:5004/cb>\r\n\r\n").
 			heard("SUBSCRIBE /event HTTP/1.1\r\nCALLBACK: <http://10.2.0.101:5004/cb>\r\n\r\n"), server("HTTP/1.1 200 OK\r\n\r\n"), client("more")},
@@ -157,7 +172,9 @@ var scenes = []scene{
 	{name: "slp", helper: "slp", transport: flow.UDP, port: 427, group: "239.255.255.253", steps: []step{client("query")},
 		want: []string{"udp *:427 -> 10.1.0.2:40000 permanent"}},
 	{name: "dhcpv6", helper: "dhcpv6", transport: flow.UDP, six: true, port: 547, group: "ff05::1:3", steps: []step{client("\x01\x10\x08\x74")},
-		want: []string{"udp * -> [fd01::2]:546 permanent"}},
+		want: []string{"udp * -> [fd01::2]:546 permanent"}, timeout: 120},
+	{name: "dhcpv6, renewal", helper: "dhcpv6", transport: flow.UDP, six: true, port: 547, group: "ff05::1:3", steps: []step{client("\x05\x10\x08\x74")},
+		want: []string{"udp * -> [fd01::2]:546 permanent"}, timeout: 600},
 	{name: "dhcpv6, bad type", helper: "dhcpv6", transport: flow.UDP, six: true, port: 547, group: "ff05::1:3", steps: []step{client("\xff\x10\x08\x74")}},
 }
 
@@ -188,13 +205,17 @@ func TestKernelExpectsWhatHelpersRead(t *testing.T) {
 	}
 }
 
-// TestKernelExpectsWhatTheOriginalReads plays the same scenes with the original's daemon.
+// TestKernelExpectsWhatTheOriginalReads plays the same scenes with the original's daemon. It leaves out those with translation: the
+// distribution's (1.4.7) makes such expectations without their translation, and does not rewrite a packet whose length stays.
 func TestKernelExpectsWhatTheOriginalReads(t *testing.T) {
 	needHelpers(t)
 	if _, err := nstest.LookTool("conntrackd"); err != nil {
 		t.Skip("the original is not installed")
 	}
 	for _, s := range scenes {
+		if s.nat != "" {
+			continue
+		}
 		t.Run(s.name, func(t *testing.T) {
 			want := s.want
 			if s.original != nil {
@@ -360,8 +381,15 @@ func (s *scene) play(t *testing.T, run start, want []string, related *data) {
 		s.converse(t, r, netip.AddrPortFrom(to, s.port), from, net.JoinHostPort(listen, fmt.Sprint(s.port)))
 	}
 	c := dial(t, ns)
-	if s.group != "" && len(want) > 0 { // nobody hears it, so nobody tells when it has passed
+	if s.answer != "" {
 		nstest.Wait(t, "an expectation", func() bool { return len(expectations(t, c)) > 0 })
+		nstest.Send(t, r.Router, netip.MustParseAddrPort("10.1.0.1:1900"), from, s.answer)
+	}
+	if s.group != "" && len(want) > 0 { // nobody hears it, so nobody tells when it has passed
+		nstest.Wait(t, "expectations", func() bool { return len(expectations(t, c)) >= len(want) })
+	}
+	if s.timeout != 0 {
+		s.checkTimeout(t, c)
 	}
 	if got := expectations(t, c); !slices.Equal(got, want) {
 		t.Errorf("expectations\n%s\nwant\n%s\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"), s.why)
@@ -369,6 +397,24 @@ func (s *scene) play(t *testing.T, run start, want []string, related *data) {
 	if related != nil && !t.Failed() {
 		related.connect(t, r, c)
 	}
+}
+
+func (s *scene) checkTimeout(t *testing.T, c *conntrack.Client) {
+	t.Helper()
+	for f, err := range c.Flows(t.Context(), nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Orig.DstPort != s.port || f.Orig.Proto != s.transport {
+			continue
+		}
+		// The kernel counts down, and the machine may be slow.
+		if got := int(f.Timeout / time.Second); got > s.timeout || got < s.timeout-20 {
+			t.Errorf("the flow has %d seconds, want %d", got, s.timeout)
+		}
+		return
+	}
+	t.Error("the flow is not in the table")
 }
 
 func expectations(t *testing.T, c *conntrack.Client) (all []string) {
@@ -387,16 +433,20 @@ func expectations(t *testing.T, c *conntrack.Client) (all []string) {
 // shout sends to a group.
 func (s *scene) shout(t *testing.T, ns *nstest.NS, from netip.AddrPort) {
 	t.Helper()
-	if s.six {
-		ns.MustRun(t, "ip", "-6", "route", "add", "table", "local", "multicast", "ff00::/8", "dev", "eth0", "metric", "1")
-	}
 	to := netip.AddrPortFrom(netip.MustParseAddr(s.group), s.port)
-	if to.Addr().Is6() && to.Addr().IsLinkLocalMulticast() {
-		to = netip.AddrPortFrom(to.Addr().WithZone("eth0"), s.port)
-	}
 	var conn net.Conn
 	var err error
-	ns.Do(func() { conn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(to)) })
+	ns.Do(func() {
+		if s.six {
+			var dev *net.Interface
+			if dev, err = net.InterfaceByName("eth0"); err != nil {
+				return
+			}
+			// By number: names are remembered from other namespaces.
+			to = netip.AddrPortFrom(to.Addr().WithZone(strconv.Itoa(dev.Index)), s.port)
+		}
+		conn, err = net.DialUDP("udp", net.UDPAddrFromAddrPort(from), net.UDPAddrFromAddrPort(to))
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

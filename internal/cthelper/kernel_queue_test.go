@@ -31,7 +31,7 @@ func queued(t testing.TB, ns *nstest.NS, transport, port string, bypass bool) {
 		rule += " bypass"
 	}
 	// That connections are asked for has them tracked.
-	table := "table inet queue { chain output { type filter hook output priority 0; ct state invalid drop; " + rule + "; }; }"
+	table := "table inet test { chain output { type filter hook output priority 0; ct state invalid drop; " + rule + "; }; }"
 	if _, _, code := ns.Run(t, "nft", table); code == 0 {
 		return
 	}
