@@ -103,7 +103,8 @@ var scenes = []scene{
 	{name: "tns, text of its own", helper: "tns", transport: flow.TCP, port: 1521, steps: []step{
 		client("\x00\x0a\x00\x00\x01\x00\x00\x00\x01\x36"), server("\x00\x0a\x00\x00\x05\x00\x00\x00\x00\x00"),
 		server("\x00\x3d\x00\x00\x06\x00\x00\x00\x00\x40(ADDRESS=(PROTOCOL=tcp)(HOST=10.2.0.2)(PORT=9999))ab")},
-		want: []string{"tcp 10.1.0.2 -> 10.2.0.2:9999"}},
+		want:     []string{"tcp 10.1.0.2 -> 10.2.0.2:9999"},
+		original: []string{}, why: "it does not find the text behind an empty REDIRECT"},
 	{name: "ftp, half a line", helper: "ftp", transport: flow.TCP, port: 21, steps: []step{client("USER a\r\n"), server("230 ok\r\n"), client("PORT 10,1,0,"), client("2,7,208\r\n")}},
 	{name: "ftp, active", helper: "ftp", transport: flow.TCP, port: 21, steps: []step{
 		server("220 ready\r\n"), client("USER a\r\n"), server("230 ok\r\n"), client("PORT 10,1,0,2,7,208\r\n"), server("200 ok\r\n")},
@@ -226,8 +227,8 @@ func TestKernelExpectsWhatTheOriginalReads(t *testing.T) {
 	}
 }
 
-// start runs a helper, for both families, in a namespace.
-type start func(t *testing.T, ns *nstest.NS, s *scene)
+// start runs a helper, for both families, in a namespace, and returns the name by which rules attach it.
+type start func(t *testing.T, ns *nstest.NS, s *scene) (attach string)
 
 func (s *scene) instances(t *testing.T) (all []Instance) {
 	t.Helper()
@@ -263,7 +264,7 @@ func (s *scene) unregister(t *testing.T, ns *nstest.NS) {
 	})
 }
 
-func startOurs(t *testing.T, ns *nstest.NS, s *scene) {
+func startOurs(t *testing.T, ns *nstest.NS, s *scene) string {
 	var log lines
 	var service *Service
 	var err error
@@ -288,9 +289,10 @@ func startOurs(t *testing.T, ns *nstest.NS, s *scene) {
 			t.Errorf("log:\n%s", text)
 		}
 	})
+	return s.helper
 }
 
-func startOriginal(t *testing.T, ns *nstest.NS, s *scene) {
+func startOriginal(t *testing.T, ns *nstest.NS, s *scene) string {
 	dir := t.TempDir()
 	config := fmt.Sprintf("General {\n LockFile %s/lock\n LogFile %s/log\n UNIX { Path %s/ctl }\n}\nHelper {\n Setup on\n", dir, dir, dir)
 	for _, in := range s.instances(t) {
@@ -326,19 +328,24 @@ func startOriginal(t *testing.T, ns *nstest.NS, s *scene) {
 		text, _ := os.ReadFile(filepath.Join(dir, "log"))
 		return strings.Contains(string(text), "initialization completed")
 	})
+	return s.helper
 }
 
 // rules attach the helper, and translate.
-func (s *scene) rules() string {
+func (s *scene) rules(attach string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table inet helper {\n")
 	for _, family := range []string{"ip", "ip6"} {
-		fmt.Fprintf(&b, " ct helper on-%s { type %q protocol %s; l3proto %s; }\n", family, s.helper, s.transport, family)
+		fmt.Fprintf(&b, " ct helper on-%s { type %q protocol %s; l3proto %s; }\n", family, attach, s.transport, family)
 	}
 	for _, hook := range []string{"prerouting", "output"} {
 		fmt.Fprintf(&b, " chain %s {\n  type filter hook %s priority 0;\n", hook, hook)
 		fmt.Fprintf(&b, "  meta nfproto ipv4 %s dport %d ct helper set \"on-ip\"\n", s.transport, s.port)
-		fmt.Fprintf(&b, "  meta nfproto ipv6 %s dport %d ct helper set \"on-ip6\"\n }\n", s.transport, s.port)
+		fmt.Fprintf(&b, "  meta nfproto ipv6 %s dport %d ct helper set \"on-ip6\"\n", s.transport, s.port)
+		if s.answer != "" { // late kernels do not give expected connections the helper that was asked for
+			fmt.Fprintf(&b, "  meta nfproto ipv4 %s sport %d ct helper set \"on-ip\"\n", s.transport, s.port)
+		}
+		fmt.Fprintf(&b, " }\n")
 	}
 	fmt.Fprintf(&b, "}\n")
 	switch s.nat {
@@ -361,9 +368,9 @@ func (s *scene) play(t *testing.T, run start, want []string, related *data) {
 	if s.nat == "snat-long" {
 		r.Router.MustRun(t, "ip", "address", "add", "10.2.0.101/24", "dev", "eth1")
 	}
-	run(t, ns, s)
+	attach := run(t, ns, s)
 	file := filepath.Join(t.TempDir(), "rules")
-	if err := os.WriteFile(file, []byte(s.rules()), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(s.rules(attach)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ns.MustRun(t, "nft", "-f", file)

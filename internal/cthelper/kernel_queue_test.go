@@ -22,26 +22,36 @@ import (
 	"github.com/spoor-project/spoor/internal/nstest"
 )
 
-// queued sends the packets that leave ns for a port to a queue. Kernels have the queue of nftables, of iptables, or both.
-func queued(t testing.TB, ns *nstest.NS, transport, port string, bypass bool) {
+// queued sends the packets of a hook ("output", "forward") that have a port to a queue, those to it or, with both, also those from
+// it. Kernels have the queue of nftables, of iptables, or both.
+func queued(t testing.TB, ns *nstest.NS, hook, transport, port string, both, bypass bool) {
 	t.Helper()
 	nstest.NeedTool(t, "nft")
-	rule := fmt.Sprintf("%s dport %s queue num %d", transport, port, testQueue)
-	if bypass {
-		rule += " bypass"
+	ends := []string{"dport", "sport"}
+	if !both {
+		ends = ends[:1]
 	}
 	// That connections are asked for has them tracked.
-	table := "table inet test { chain output { type filter hook output priority 0; ct state invalid drop; " + rule + "; }; }"
-	if _, _, code := ns.Run(t, "nft", table); code == 0 {
+	table := "table inet test { chain packets { type filter hook " + hook + " priority 1; ct state invalid drop; "
+	for _, end := range ends {
+		table += fmt.Sprintf("%s %s %s queue num %d", transport, end, port, testQueue)
+		if bypass {
+			table += " bypass"
+		}
+		table += "; "
+	}
+	if _, _, code := ns.Run(t, "nft", table+"}; }"); code == 0 {
 		return
 	}
 	nstest.NeedTool(t, "iptables", "ip6tables")
 	for _, program := range []string{"iptables", "ip6tables"} {
-		argv := []string{program, "-A", "OUTPUT", "-p", transport, "--dport", port, "-j", "NFQUEUE", "--queue-num", fmt.Sprint(testQueue)}
-		if bypass {
-			argv = append(argv, "--queue-bypass")
+		for _, end := range ends {
+			argv := []string{program, "-A", strings.ToUpper(hook), "-p", transport, "--" + end, port, "-j", "NFQUEUE", "--queue-num", fmt.Sprint(testQueue)}
+			if bypass {
+				argv = append(argv, "--queue-bypass")
+			}
+			ns.MustRun(t, argv...)
 		}
-		ns.MustRun(t, argv...)
 	}
 }
 
@@ -129,7 +139,7 @@ var bothFamilies = []struct{ from, to netip.AddrPort }{
 func TestKernelQueuesPacketsAndTakesVerdicts(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "udp", "69", false)
+	queued(t, a, "output", "udp", "69", false, false)
 	longer := strings.Repeat("longer ", 100)
 	answer(t, live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true}), func(d *Delivery) (v Verdict) {
 		view, err := viewPacket(d.Packet, d.Family)
@@ -167,7 +177,7 @@ func TestKernelQueuesPacketsAndTakesVerdicts(t *testing.T) {
 func TestKernelTakesRewrittenSegments(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "tcp", "2121", false)
+	queued(t, a, "output", "tcp", "2121", false, false)
 	answer(t, live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true}), func(d *Delivery) (v Verdict) {
 		view, err := viewPacket(d.Packet, d.Family)
 		if err != nil {
@@ -200,7 +210,7 @@ func TestKernelLosesNothingWhenTheQueueIsFull(t *testing.T) {
 	t.Parallel()
 	const room, sent = 4, 60
 	a, b := nstest.Pair(t)
-	queued(t, a, "udp", "69", false)
+	queued(t, a, "output", "udp", "69", false, false)
 	q := live(t, a, &QueueOptions{Num: testQueue, MaxLen: room, WithoutFlows: true})
 	e := bothFamilies[0]
 	conn := listenUDP(t, b, e.to.String())
@@ -226,7 +236,7 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 	t.Parallel()
 	const sent = 200
 	a, b := nstest.Pair(t)
-	queued(t, a, "udp", "69", false)
+	queued(t, a, "output", "udp", "69", false, false)
 	q := live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true})
 	if _, err := q.conn.SetReadBuffer(8 << 10); err != nil {
 		t.Fatal(err)
@@ -267,7 +277,7 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 func TestKernelLetsPacketsPassWhenNobodyListens(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "udp", "69", true)
+	queued(t, a, "output", "udp", "69", false, true)
 	e := bothFamilies[0]
 	conn := listenUDP(t, b, e.to.String())
 	nstest.Send(t, a, e.from, e.to, "before")
@@ -320,7 +330,7 @@ func TestKernelRefusesAVerdictOnNothing(t *testing.T) {
 func TestKernelAttachesFlowsOrSaysThatItCannot(t *testing.T) {
 	t.Parallel()
 	a, b := nstest.Pair(t)
-	queued(t, a, "udp", "69", false)
+	queued(t, a, "output", "udp", "69", false, false)
 	q, err := openLive(t, a, &QueueOptions{Num: testQueue})
 	if errors.Is(err, ErrQueueConfig) && errors.Is(err, syscall.EOPNOTSUPP) {
 		return
