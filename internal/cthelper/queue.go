@@ -29,8 +29,8 @@ var (
 	ErrQueueConfig = errors.New("failed to send configuration")
 )
 
-// Queue is a queue of packets that wait for a verdict (NFQUEUE). When it is closed packets pass that a helper of the kernel's
-// queues, or a rule with bypass. It belongs to one goroutine, but for Close.
+// Queue is a queue of packets that wait for a verdict (NFQUEUE). Once it is closed, what a helper, or a rule with bypass, would put
+// there passes. It belongs to one goroutine, but for Close.
 type Queue struct {
 	conn *nfnetlink.Conn
 	num  uint16
@@ -273,7 +273,10 @@ func appendVerdict(b *nfnetlink.Builder, queue uint16, v *Verdict) {
 	if v.Drop {
 		verdict = verdictDrop
 	}
-	b.Raw(queueAttrVerdict, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, verdict), v.ID))
+	var header [8]byte // struct nfqnl_msg_verdict_hdr
+	binary.BigEndian.PutUint32(header[:], verdict)
+	binary.BigEndian.PutUint32(header[4:], v.ID)
+	b.Raw(queueAttrVerdict, header[:])
 	if v.Packet != nil && !v.Drop {
 		b.Raw(queueAttrPayload, v.Packet)
 	}

@@ -64,7 +64,8 @@ type worker struct {
 	queue    *Queue
 	kernel   Kernel
 	log      *limitedLog
-	private  []byte // of the flow at hand
+	packet   Packet // the one at hand; here, so that it need not be allocated
+	private  []byte // of its flow
 	dropped  uint32 // of the queue, as was last told
 	looked   time.Time
 }
@@ -225,24 +226,25 @@ func (w *worker) decide(ctx context.Context, d *Delivery) Verdict {
 	if view.proto != d.Flow.Orig.Proto || d.Flow.Orig.Family() != d.Family {
 		return v // an error that ICMP carries, or the outer packet of a tunnel
 	}
-	before := slices.Clone(d.Private)
 	clear(w.private)
-	copy(w.private, before)
-	p := Packet{Flow: &d.Flow, State: d.State, Seq: view.seq(), Payload: view.Payload()}
-	r := w.protocol.Parse(&p, w.private)
+	copy(w.private, d.Private)
+	w.packet = Packet{Flow: &d.Flow, State: d.State, Seq: view.seq(), Payload: view.Payload()}
+	r := w.protocol.Parse(&w.packet, w.private)
 	if r.Note != "" {
 		w.log.Notice("%s", r.Note)
 	}
-	if !slices.Equal(before, w.private) && d.Flow.Helper != "" {
+	if !slices.Equal(d.Private, w.private) && d.Flow.Helper != "" {
 		v.Helper, v.Private = d.Flow.Helper, w.private
 	}
 	v.Timeout, v.Drop = r.Timeout, r.Drop
-	w.announce(ctx, &p, &view, r.Announced, &v)
+	if len(r.Announced) > 0 {
+		w.announce(ctx, &view, r.Announced, &v)
+	}
 	return v
 }
 
 // announce makes the expectations. The last goes with the verdict, if the packet need not tell of it.
-func (w *worker) announce(ctx context.Context, p *Packet, view *packetView, all []Announcement, v *Verdict) {
+func (w *worker) announce(ctx context.Context, view *packetView, all []Announcement, v *Verdict) {
 	var patches []Patch
 	var made []*flow.Expect
 	for i := range all {
@@ -267,7 +269,7 @@ func (w *worker) announce(ctx context.Context, p *Packet, view *packetView, all 
 	if len(patches) == 0 {
 		return
 	}
-	packet, err := view.rebuild(apply(p.Payload, patches))
+	packet, err := view.rebuild(apply(view.Payload(), patches))
 	if err != nil {
 		w.log.Error("cannot rewrite a packet of helper `%s', dropping it: %v", w.Name, err)
 		w.forget(ctx, made)

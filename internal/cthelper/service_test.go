@@ -477,3 +477,62 @@ func TestARefusedRegistrationHasConntrackdsText(t *testing.T) {
 		t.Errorf("ftp over UDP: %v", err)
 	}
 }
+
+// Nearly all packets announce nothing.
+func TestAnOrdinaryPacketCostsNoMemory(t *testing.T) {
+	f := fuzzFlow(flow.TCP, false, false, false)
+	f.Helper = "ftp"
+	b := &bench{t: t}
+	d := b.packet(&f, EstablishedReply, 1000, "150 Opening BINARY mode data connection for a (6 bytes).\r\n")
+	d.Private = make([]byte, ftpPrivate)
+	message := packetMessage(&d)
+	m, _, err := nfnetlink.Next(message)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, _ := fakeQueue(t)
+	w := newWorker(&Instance{Name: "ftp"}, protocols[2], q, refuse{}, &limitedLog{log: silent{}})
+	if n := testing.AllocsPerRun(1000, func() {
+		q.out.Reset()
+		if err := q.deliver(&m, &d); err != nil {
+			t.Fatal(err)
+		}
+		v := w.decide(t.Context(), &d)
+		if err := q.Decide(&v); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+// BenchmarkPacket is a packet from its message to its verdict, without the kernel.
+func BenchmarkPacket(b *testing.B) {
+	f := fuzzFlow(flow.TCP, false, false, false)
+	f.Helper = "ftp"
+	for _, payload := range []string{"STOR a file of some name\r\n", "PORT 10,1,0,2,7,208\r\n"} {
+		b.Run(payload[:4], func(b *testing.B) {
+			packet := makePacket(b, false, flow.TCP, 0, []byte(payload))
+			private := make([]byte, ftpPrivate)
+			ftpRemember(private, Original, 1000)
+			d := Delivery{Family: flow.IPv4, Packet: packet, Tracked: true, Flow: f, State: Established, Private: private}
+			m, _, err := nfnetlink.Next(packetMessage(&d))
+			if err != nil {
+				b.Fatal(err)
+			}
+			q, _ := fakeQueue(b)
+			w := newWorker(&Instance{Name: "ftp"}, protocols[2], q, refuse{}, &limitedLog{log: silent{}})
+			b.ReportAllocs()
+			for b.Loop() {
+				q.out.Reset()
+				if err := q.deliver(&m, &d); err != nil {
+					b.Fatal(err)
+				}
+				v := w.decide(b.Context(), &d)
+				if err := q.Decide(&v); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
