@@ -40,9 +40,9 @@ bench: build ## measure against the C programs and the kernel's floor (root, hal
 	$(GO) run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
 	$(GO) run ./interop/syncbench -runs 3 -o docs/performance.md
 
-generate: ## man page, completions, recorded outputs and the BPF object, from their sources
+generate: ## man pages, completions, recorded outputs and the BPF object, from their sources
 	snapshot/bpf/build
-	$(GO) test ./internal/compat/conntrackcli ./internal/render -update
+	$(GO) test ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render -update
 
 install: build ## programs, man page and completions below PREFIX (/usr/local)
 	packaging/install $(PREFIX)

@@ -100,10 +100,11 @@ func (c *Client) Helpers(ctx context.Context) iter.Seq2[UserHelper, error] {
 }
 
 // GetHelper returns the registration that key names, the first one if there are
-// several. It is [ErrNotFound] if there is none.
+// several. It is [ErrNotFound] if there is none: the kernel says ENOENT to a name alone,
+// and nothing at all if the family and protocol were asked for, too.
 func (c *Client) GetHelper(ctx context.Context, key HelperKey) (UserHelper, error) {
 	var h UserHelper
-	malformed := errNoHelperAnswer
+	malformed := ErrNotFound
 	err := c.helperRequest(ctx, msgHelperGet, 0, &key, nil, func(m *nfnetlink.Message) { h, malformed = decodeHelper(m) })
 	if err == nil {
 		err = malformed
@@ -116,9 +117,9 @@ func (c *Client) GetHelper(ctx context.Context, key HelperKey) (UserHelper, erro
 //
 // A registration needs PrivateLen and Classes (else EINVAL); with more private data
 // than the kernel has room for it is ENOMEM, with too many classes EOVERFLOW. Where the
-// kernel has a helper of its own with that name and protocol it is [ErrExists], EBUSY in
-// old kernels: that one's module must be unloaded first. A change that would alter
-// PrivateLen, or the number or names of the classes, is EBUSY.
+// kernel has a helper of its own with that name and protocol it is EBUSY, in the newest
+// kernels [ErrExists]: that one's module must be unloaded first. A change that would alter
+// PrivateLen, or the number or names of the classes, is EBUSY, too.
 func (c *Client) PutHelper(ctx context.Context, key HelperKey, ch HelperChange) error {
 	return wrap(opPutHelper, c.helperRequest(ctx, msgHelperNew, nfnetlink.Create, &key, &ch, nil))
 }
@@ -223,10 +224,7 @@ func appendHelper(b *nfnetlink.Builder, key *HelperKey, ch *HelperChange) {
 	}
 }
 
-var (
-	errNoHelperName   = fmt.Errorf("%w: helper without a name", nfnetlink.ErrMalformed)
-	errNoHelperAnswer = fmt.Errorf("%w: no helper in the answer", nfnetlink.ErrMalformed)
-)
+var errNoHelperName = fmt.Errorf("%w: helper without a name", nfnetlink.ErrMalformed)
 
 // decodeHelper decodes a registration. Attributes that it does not know or that are too
 // short are passed over.

@@ -186,7 +186,10 @@ func (k *helperKernel) handle(r *nfnetlinktest.Request) [][]byte {
 		if r.Flags&nfnetlink.Dump == nfnetlink.Dump {
 			return r.Multipart(msgHelperNew, 2, bodies...)
 		}
-		if len(bodies) == 0 {
+		switch {
+		case len(bodies) == 0 && full:
+			return r.Acked() // sic
+		case len(bodies) == 0:
 			return [][]byte{r.Error(syscall.ENOENT)}
 		}
 		return r.Acked(r.Data(msgHelperNew, 0, bodies[0]))
@@ -293,6 +296,8 @@ func TestHelpersLiveInTheKernel(t *testing.T) {
 	}
 	_, err := c.GetHelper(ctx, HelperKey{Name: "ftp", Family: flow.IPv4})
 	want("get without a protocol", err, ErrNotFound)
+	_, err = c.GetHelper(ctx, HelperKey{Name: "x"})
+	want("get another name", err, syscall.ENOENT)
 	want("delete another name", c.DeleteHelper(ctx, HelperKey{Name: "x"}), ErrNotFound)
 	k.inUse[ftpKey] = true
 	want("delete what is in use", c.DeleteHelper(ctx, ftpKey), syscall.EBUSY)

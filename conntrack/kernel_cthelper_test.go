@@ -3,11 +3,8 @@
 package conntrack_test
 
 import (
-	"bytes"
-	"compress/gzip"
+	"context"
 	"errors"
-	"io"
-	"os"
 	"reflect"
 	"syscall"
 	"testing"
@@ -15,42 +12,20 @@ import (
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/nstest"
 )
 
-// needHelpers skips the test where the kernel has no user-space helpers, and it was built
-// without them as far as it tells.
+// needHelpers skips the test where the kernel has no user-space helpers.
 func needHelpers(t *testing.T, c *conntrack.Client) {
 	t.Helper()
 	for _, err := range c.Helpers(limited(t)) {
 		switch {
 		case errors.Is(err, conntrack.ErrNotSupported):
-			if configured(t, "CONFIG_NF_CT_NETLINK_HELPER") {
-				t.Fatalf("the kernel was built with user-space helpers, and says %v", err)
-			}
-			t.Skipf("this kernel was built without user-space helpers (CONFIG_NF_CT_NETLINK_HELPER): %v", err)
+			nstest.KernelLacks(t, "CONFIG_NF_CT_NETLINK_HELPER", err.Error())
 		case errors.Is(err, conntrack.ErrPermission):
 			t.Skipf("not in the initial user namespace: %v", err)
 		}
 	}
-}
-
-// configured reports whether the running kernel tells that it was built with an option.
-func configured(t *testing.T, option string) bool {
-	t.Helper()
-	packed, err := os.Open("/proc/config.gz")
-	if err != nil {
-		return false
-	}
-	defer packed.Close()
-	unpacked, err := gzip.NewReader(packed)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := io.ReadAll(unpacked)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bytes.Contains(text, []byte("\n"+option+"=y\n"))
 }
 
 // Registrations belong to no namespace, so the test has a name of its own and leaves
@@ -60,7 +35,11 @@ func TestHelpersAreRegisteredWithTheKernel(t *testing.T) {
 	needHelpers(t, c)
 	ctx := limited(t)
 	key := conntrack.HelperKey{Name: "spoor-test", Family: flow.IPv4, Proto: flow.UDP}
-	t.Cleanup(func() { c.DeleteHelper(limited(t), conntrack.HelperKey{Name: key.Name}) })
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second) // that of the test has ended
+		defer cancel()
+		c.DeleteHelper(ctx, conntrack.HelperKey{Name: key.Name})
+	})
 	change := conntrack.HelperChange{PrivateLen: new(uint32(8)), Classes: []conntrack.HelperClass{
 		{Name: "first", MaxExpects: 2, Timeout: time.Minute}, {Name: "second", MaxExpects: 3, Timeout: time.Hour}}}
 	want := conntrack.UserHelper{HelperKey: key, PrivateLen: 8, Classes: change.Classes}

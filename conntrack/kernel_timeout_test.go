@@ -215,12 +215,19 @@ var attachments = []struct {
 				t.Fatal(err)
 			}
 			ns.MustRun(t, program, "-w", "-t", "raw", "-A", "OUTPUT", "-p", "udp", "--dport", "9", "-j", "CT", "--timeout", p.Name)
-			if got, err := c.GetTimeoutPolicy(limited(t), p.Name); err != nil || got.Use != 2 {
+			got, err := c.GetTimeoutPolicy(limited(t), p.Name)
+			if err != nil || got.Use < 2 || got.Use > 3 {
 				t.Errorf("%+v, %v, want two references", got, err)
+			}
+			if got.Use == 3 && !conntrack.KernelIsAtLeast(6, 18) {
+				continue // such a kernel lets a policy in use go
 			}
 			if err := c.DeleteTimeoutPolicy(limited(t), p.Name); !errors.Is(err, syscall.EBUSY) {
 				t.Errorf("delete of a policy in use: %v, want %v", err, syscall.EBUSY)
 			}
+		}
+		if !conntrack.KernelIsAtLeast(6, 18) {
+			return
 		}
 		if err := c.FlushTimeoutPolicies(limited(t)); err != nil || len(listPolicies(t, c)) != 2 {
 			t.Errorf("flush with both in use: %v, %d left", err, len(listPolicies(t, c)))

@@ -72,8 +72,8 @@ type TimeoutPolicy struct {
 	Proto flow.Proto
 	// Timeouts are, when read, those of all states of the protocol.
 	Timeouts Timeouts
-	// Use is how many references the kernel has: one of its own, and one for each rule. It
-	// is not sent.
+	// Use is how many references the kernel has: one for each rule, and one of its own, two
+	// in Linux 6.1 and 6.12. It is not sent.
 	Use uint32
 }
 
@@ -132,6 +132,9 @@ func (c *Client) PutTimeoutPolicy(ctx context.Context, p *TimeoutPolicy) error {
 // DeleteTimeoutPolicy removes the policy of that name. It is [ErrNotFound] if there is
 // none, and EBUSY if a rule refers to it. Flows that have it do not hold it back: they go
 // on with the defaults.
+//
+// Linux 6.1 and 6.12 do not say EBUSY: they forget the name, and rules go on with the
+// policy.
 func (c *Client) DeleteTimeoutPolicy(ctx context.Context, name string) error {
 	return wrap(opDeleteTimeout, c.timeoutRequest(ctx, msgTimeoutDelete, 0, &TimeoutPolicy{Name: name}, nil))
 }

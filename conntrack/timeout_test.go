@@ -190,8 +190,8 @@ func TestAnAnswerWithoutContentIsAnError(t *testing.T) {
 	if _, err := c.GetTimeoutPolicy(t.Context(), "x"); !errors.Is(err, nfnetlink.ErrMalformed) {
 		t.Errorf("policy: %v, want %v", err, nfnetlink.ErrMalformed)
 	}
-	if _, err := c.GetHelper(t.Context(), ftpKey); !errors.Is(err, nfnetlink.ErrMalformed) {
-		t.Errorf("helper: %v, want %v", err, nfnetlink.ErrMalformed)
+	if _, err := c.GetHelper(t.Context(), ftpKey); !errors.Is(err, ErrNotFound) {
+		t.Errorf("helper: %v, want %v, which the kernel means by it", err, ErrNotFound)
 	}
 }
 

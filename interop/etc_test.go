@@ -14,6 +14,7 @@ import (
 
 // etcDir is a replacement for /etc: conntrack 1.4.7 reads its label map from /etc/xtables only.
 type etcDir struct {
+	dir    string   // what it holds
 	mounts *os.File // mount namespace in which it lies on /etc
 }
 
@@ -30,7 +31,7 @@ func newEtc(t testing.TB, files map[string]string) *etcDir {
 	for name, content := range files {
 		write(t, filepath.Join(dir, name), content)
 	}
-	etc := new(etcDir)
+	etc := &etcDir{dir: dir}
 	err := onDoomedThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 			return os.NewSyscallError("unshare", err)

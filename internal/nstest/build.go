@@ -140,5 +140,8 @@ func Main(m *testing.M) int {
 	if n := skipped.Load(); n > 0 {
 		fmt.Fprintf(os.Stderr, "nstest: %d tests skipped for missing features; %s=all makes them fail\n", n, requireVar)
 	}
+	if n := lacking.Load(); n > 0 {
+		fmt.Fprintf(os.Stderr, "nstest: %d tests skipped for what the kernel was built without\n", n)
+	}
 	return code
 }

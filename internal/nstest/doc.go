@@ -16,7 +16,8 @@
 //
 // [NeedRoot], [NeedTool] and [Unavailable] skip a test which cannot run here. A skip which nobody notices is a test which
 // nobody has, so the environment variable SPOOR_TEST_REQUIRE, a comma separated list of features ("root", "tools", the name
-// of a tool, ... or "all"), turns the named skips into failures, and [Main] reports how many there were.
+// of a tool, ... or "all"), turns the named skips into failures, and [Main] reports how many there were. Only what the kernel
+// was built without is no failure: [KernelLacks] asks it.
 //
 // # Kernel requirements
 //

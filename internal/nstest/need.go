@@ -3,6 +3,9 @@
 package nstest
 
 import (
+	"bytes"
+	"compress/gzip"
+	"io"
 	"os"
 	"os/exec"
 	"slices"
@@ -15,7 +18,7 @@ import (
 // requireVar names the features whose absence fails a test instead of skipping it.
 const requireVar = "SPOOR_TEST_REQUIRE"
 
-var skipped atomic.Int64
+var skipped, lacking atomic.Int64
 
 // Unavailable ends a test which cannot run because something is missing: it is skipped with the reason, or fails when
 // SPOOR_TEST_REQUIRE lists one of the features or "all".
@@ -50,6 +53,32 @@ var canUnshare = sync.OnceValue(func() error {
 	}
 	return err
 })
+
+// KernelLacks ends a test of what the running kernel was built without: it is skipped, whatever SPOOR_TEST_REQUIRE says, since no
+// installation can help. It fails if the kernel tells (/proc/config.gz) that it was built with the option.
+func KernelLacks(t testing.TB, option, reason string) {
+	t.Helper()
+	if packed, err := os.Open("/proc/config.gz"); err == nil {
+		defer packed.Close()
+		unpacked, err := gzip.NewReader(packed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := io.ReadAll(unpacked)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(config, []byte("\n"+option+"=y\n")) {
+			t.Fatalf("the kernel was built with %s, and yet: %s", option, reason)
+		}
+	}
+	defer func() {
+		if t.Skipped() {
+			lacking.Add(1)
+		}
+	}()
+	t.Skipf("the kernel lacks %s: %s", option, reason)
+}
 
 // NeedTool skips a test where one of the programs is not installed; its features are "tools" and the program's name.
 func NeedTool(t testing.TB, names ...string) {

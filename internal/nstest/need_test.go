@@ -4,6 +4,7 @@ package nstest_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,10 +17,11 @@ type verdict struct {
 	skipped, failed string
 }
 
-func (v *verdict) Helper()           {}
-func (v *verdict) Skipped() bool     { return false } // not counted as a skip of this run
-func (v *verdict) Skip(args ...any)  { v.skipped = fmt.Sprint(args...); panic(v) }
-func (v *verdict) Fatal(args ...any) { v.failed = fmt.Sprint(args...); panic(v) }
+func (v *verdict) Helper()                          {}
+func (v *verdict) Skipped() bool                    { return false } // not counted as a skip of this run
+func (v *verdict) Skip(args ...any)                 { v.skipped = fmt.Sprint(args...); panic(v) }
+func (v *verdict) Skipf(format string, args ...any) { v.Skip(fmt.Sprintf(format, args...)) }
+func (v *verdict) Fatal(args ...any)                { v.failed = fmt.Sprint(args...); panic(v) }
 func (v *verdict) Fatalf(format string, args ...any) {
 	v.failed = fmt.Sprintf(format, args...)
 	panic(v)
@@ -68,5 +70,18 @@ func TestPresentToolDoesNotSkip(t *testing.T) {
 	t.Parallel()
 	if v := judge(func(tb testing.TB) { nstest.NeedTool(tb, "sh") }); v.skipped != "" || v.failed != "" {
 		t.Errorf("NeedTool(sh): skipped %q, failed %q", v.skipped, v.failed)
+	}
+}
+
+func TestWhatTheKernelLacksSkipsUnlessItHasIt(t *testing.T) {
+	t.Setenv("SPOOR_TEST_REQUIRE", "all") // does not help
+	if v := judge(func(tb testing.TB) { nstest.KernelLacks(tb, "CONFIG_NO_SUCH_OPTION", "reason") }); v.failed != "" || !strings.Contains(v.skipped, "reason") {
+		t.Errorf("lacking: failed %q, skipped %q", v.failed, v.skipped)
+	}
+	if _, err := os.Stat("/proc/config.gz"); err != nil {
+		return // the kernel does not tell
+	}
+	if v := judge(func(tb testing.TB) { nstest.KernelLacks(tb, "CONFIG_NET", "reason") }); v.skipped != "" || !strings.Contains(v.failed, "reason") {
+		t.Errorf("there: failed %q, skipped %q", v.failed, v.skipped)
 	}
 }

@@ -27,7 +27,7 @@ func appendJSONEvent(b []byte, s *Style, e *flow.Event, program string, now time
 	if e.PortID != 0 {
 		b = appendJSONUint(b, "portid", uint64(e.PortID))
 		if program != "" {
-			b = appendJSONString(appendKey(b, "program"), program)
+			b = AppendJSONString(appendKey(b, "program"), program)
 		}
 	}
 	return append(b, '}')
@@ -57,7 +57,7 @@ func appendJSONFlowMembers(b []byte, s *Style, f *flow.Flow, now time.Time) []by
 		b = appendJSONUint(b, "secmark", uint64(f.SecMark))
 	}
 	if f.Has.Has(flow.HasSecCtx) {
-		b = appendJSONString(appendKey(b, "secctx"), f.SecCtx)
+		b = AppendJSONString(appendKey(b, "secctx"), f.SecCtx)
 	}
 	if f.Has.Has(flow.HasZone) {
 		b = appendJSONUint(b, "zone", uint64(f.Zone))
@@ -69,7 +69,7 @@ func appendJSONFlowMembers(b []byte, s *Style, f *flow.Flow, now time.Time) []by
 		}
 	}
 	if f.Has.Has(flow.HasHelper) {
-		b = appendJSONString(appendKey(b, "helper"), f.Helper)
+		b = AppendJSONString(appendKey(b, "helper"), f.Helper)
 	}
 	if f.Has.Has(flow.HasUse) {
 		b = appendJSONUint(b, "use", uint64(f.Use))
@@ -97,7 +97,7 @@ func appendJSONRareMembers(b []byte, f *flow.Flow) []byte {
 	}
 	if f.Has.Has(flow.HasDCCP) {
 		b = append(appendKey(b, "dccp"), '{')
-		b = appendJSONString(appendKey(b, "role"), f.DCCP.Role.String())
+		b = AppendJSONString(appendKey(b, "role"), f.DCCP.Role.String())
 		b = append(appendJSONUint(b, "handshake_seq", f.DCCP.HandshakeSeq), '}')
 	}
 	if f.Has.Has(flow.HasSynproxy) {
@@ -180,17 +180,17 @@ func appendJSONExpectMembers(b []byte, x *flow.Expect) []byte {
 		b = appendJSONUint(b, "class", uint64(x.Class))
 	}
 	if x.Has.Has(flow.ExpectHasHelper) {
-		b = appendJSONString(appendKey(b, "helper"), x.Helper)
+		b = AppendJSONString(appendKey(b, "helper"), x.Helper)
 	}
 	if x.Has.Has(flow.ExpectHasFunc) {
-		b = appendJSONString(appendKey(b, "func"), x.Func)
+		b = AppendJSONString(appendKey(b, "func"), x.Func)
 	}
 	if x.Has.Has(flow.ExpectHasID) {
 		b = appendJSONUint(b, "id", uint64(x.ID))
 	}
 	if x.Has.Has(flow.ExpectHasNAT) {
 		b = append(appendKey(b, "nat"), '{')
-		b = appendJSONString(appendKey(b, "dir"), natDirection(x))
+		b = AppendJSONString(appendKey(b, "dir"), natDirection(x))
 		b = append(appendJSONTuple(b, &x.NAT), '}')
 	}
 	return b
@@ -200,7 +200,7 @@ func appendJSONExpectMembers(b []byte, x *flow.Expect) []byte {
 func appendJSONEventHead(b []byte, typ flow.EventType, dropped uint64, now time.Time) []byte {
 	b = append(b, '{')
 	if name := typeName(typ); name != "" {
-		b = appendJSONString(appendKey(b, "type"), name)
+		b = AppendJSONString(appendKey(b, "type"), name)
 	}
 	b = append(appendTime(append(appendKey(b, "time"), '"'), now), '"')
 	if dropped != 0 {
@@ -211,14 +211,14 @@ func appendJSONEventHead(b []byte, typ flow.EventType, dropped uint64, now time.
 
 func appendJSONProtocols(b []byte, t *flow.Tuple) []byte {
 	if family := t.Family(); family != flow.AnyFamily {
-		b = appendJSONString(appendKey(b, "family"), family.String())
+		b = AppendJSONString(appendKey(b, "family"), family.String())
 	}
 	return appendJSONProto(b, t.Proto)
 }
 
 func appendJSONProto(b []byte, p flow.Proto) []byte {
 	if p.Known() {
-		b = appendJSONString(appendKey(b, "proto"), p.String())
+		b = AppendJSONString(appendKey(b, "proto"), p.String())
 	}
 	return appendJSONUint(b, "protonum", uint64(p))
 }
@@ -260,9 +260,9 @@ func appendJSONUint(b []byte, key string, n uint64) []byte {
 	return appendDecimal(appendKey(b, key), n)
 }
 
-// appendJSONString appends s as a string. Helpers, contexts and programs are named
+// AppendJSONString appends s as a string of JSON. Helpers, contexts and programs are named
 // by others and may hold any byte: what is not UTF-8 becomes U+FFFD.
-func appendJSONString(b []byte, s string) []byte {
+func AppendJSONString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
 	for i := 0; i < len(s); {

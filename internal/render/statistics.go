@@ -38,7 +38,7 @@ func (p *Printer) AppendStats(b []byte, s *CPUStats) []byte {
 	case JSON, JSONL:
 		b = strconv.AppendInt(append(b, `{"cpu":`...), int64(s.CPU), 10)
 		for i, n := range values {
-			b = append(appendJSONString(append(b, ','), s.Names[i]), ':')
+			b = append(AppendJSONString(append(b, ','), s.Names[i]), ':')
 			b = appendDecimal(b, n)
 		}
 		b = append(b, '}')

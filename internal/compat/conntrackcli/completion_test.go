@@ -3,15 +3,11 @@
 package conntrackcli
 
 import (
-	"bytes"
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/spoor-project/spoor/internal/nstest"
 )
@@ -110,87 +106,14 @@ func lastElement(word string) string {
 	return strings.TrimSpace(word)
 }
 
-// shellOutput runs a program and returns what it printed.
-func shellOutput(t *testing.T, argv ...string) string {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.WaitDelay = time.Second
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "HOME="+t.TempDir(), "TERM=dumb")
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil || stderr.Len() > 0 {
-		t.Fatalf("%q: %v\n%s", argv, err, stderr.String())
+func TestShellsComplete(t *testing.T) {
+	for shell, script := range map[string]string{"bash": "conntrack.bash", "fish": "conntrack.fish", "zsh": "_conntrack"} {
+		t.Run(shell, func(t *testing.T) {
+			completionTest(t, func(line string) string {
+				return nstest.Complete(t, shell, "../../../"+completionDir+script, line, "")
+			})
+		})
 	}
-	return string(out)
-}
-
-func TestBashCompletion(t *testing.T) {
-	nstest.NeedTool(t, "bash")
-	const driver = `
-		source ` + "../../../" + completionDir + `conntrack.bash || exit
-		# Words as readline splits them.
-		read -ra words <<<"${1//=/ = }"
-		[[ $1 == *' ' ]] && words+=('')
-		COMP_WORDS=("${words[@]}") COMP_CWORD=$((${#words[@]} - 1)) COMP_LINE=$1 COMP_POINT=${#1}
-		$(complete -p conntrack | sed 's/.*-F \([^ ]*\) .*/\1/') conntrack "${words[-1]}" "${words[-2]}"
-		printf '%s\n' "${COMPREPLY[@]}"`
-	completionTest(t, func(line string) string {
-		return shellOutput(t, "bash", "--norc", "-c", driver, "bash", line)
-	})
-}
-
-func TestFishCompletion(t *testing.T) {
-	nstest.NeedTool(t, "fish")
-	const driver = "source ../../../" + completionDir + "conntrack.fish; complete -C $argv[1]"
-	completionTest(t, func(line string) string {
-		return shellOutput(t, "fish", "-N", "-c", driver, line)
-	})
-}
-
-// zshDriver types a line into an interactive zsh and prints what is offered: the
-// completion system works nowhere else.
-const zshDriver = `
-zmodload zsh/zpty
-typeset -x HITS=$3/hits FUNCTIONS=$1
-cat >$3/init <<'EOF'
-PROMPT= RPROMPT=
-fpath=($FUNCTIONS $fpath)
-autoload -Uz compinit
-compinit -D -u
-bindkey '^I' complete-word
-zstyle ':completion:*' insert-tab false
-unsetopt auto_list # which may ask
-compadd() {
-	if [[ ${@[1,(i)(-|--)]} != *-(O|A|D)\ * ]]; then
-		local -a offered
-		builtin compadd -A offered "$@"
-		(($#offered)) && print -rl -- $offered >>$HITS
-	fi
-	builtin compadd "$@"
-}
-comppostfuncs=(exit)
-print -r -- 'rea''dy'
-EOF
-: >$HITS
-zpty z zsh -f -i
-zpty -w z "source $3/init"
-zpty -r z seen '*ready*'
-zpty -w -n z "$2"$'\t'
-while zpty -r z; do :; done >/dev/null
-cat $HITS`
-
-func TestZshCompletion(t *testing.T) {
-	nstest.NeedTool(t, "zsh")
-	functions, err := filepath.Abs("../../../" + completionDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	completionTest(t, func(line string) string {
-		return shellOutput(t, "zsh", "-f", "-c", zshDriver, "zsh", functions, line, t.TempDir())
-	})
 }
 
 // TestCompletionsKnowAllOfTheTables fails when an option is in none of a script's lists.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/internal/libc"
 )
 
 const saveLine = "-A -t 5000 -u SEEN_REPLY,ASSURED -s 10.1.2.3 -d 192.168.3.1 -r 192.168.3.1 -q 10.1.2.3 -p tcp " +
@@ -66,7 +67,7 @@ func parseLine(p *parser, line string) parsed {
 	if err != nil || skip {
 		return parsed{skip: skip, err: errorText(err)}
 	}
-	r, err := p.parse(args, &Env{protocols: protocolNames{{name: "igmp", num: 2}}})
+	r, err := p.parse(args, &Env{protocols: &protocolNames{libc.Protocols{{Name: "igmp", Number: 2}}}})
 	return parsed{request: *r, err: errorText(err)}
 }
 
@@ -115,7 +116,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, vector string) {
 		args := append([]string{"conntrack"}, strings.Split(vector, "\x00")...)
-		r, err := parse(args, &Env{protocols: protocolNames{}})
+		r, err := parse(args, &Env{protocols: &protocolNames{}})
 		var failed *failure
 		var e conntrack.Entry
 		switch {

@@ -24,7 +24,7 @@ type Env struct {
 	// Terminal: Stdout is one, so that lines leave as they are made.
 	Terminal bool
 
-	protocols protocolNames
+	protocols *protocolNames
 	maps      map[string]*flow.LabelMap
 }
 
@@ -42,7 +42,7 @@ func Host() *Env {
 }
 
 // Protocols reads /etc/protocols, once.
-func (env *Env) Protocols() protocolNames {
+func (env *Env) Protocols() *protocolNames {
 	if env.protocols == nil {
 		env.protocols = readProtocols("/etc/protocols")
 	}

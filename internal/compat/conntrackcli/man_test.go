@@ -262,12 +262,15 @@ func guideScript(guide string) string {
 
 // TestGuidesWork runs the commands of docs/howto, each guide in namespaces of its own.
 func TestGuidesWork(t *testing.T) {
-	nstest.NeedTool(t, "bash", "unshare", "setsid", "ip", "nft", "sysctl", "socat", "jq", "sqlite3")
+	nstest.NeedTool(t, "bash", "unshare", "setsid", "ip", "iptables", "nft", "sysctl", "socat", "jq", "sqlite3")
 	guides, err := filepath.Glob("../../../docs/howto/*.md")
 	if err != nil || len(guides) < 8 {
 		t.Fatalf("%d guides: %v", len(guides), err)
 	}
-	bin := filepath.Dir(nstest.BuildCommand(t, "./cmd/conntrack")) + ":" + filepath.Dir(nstest.BuildCommand(t, "./cmd/conntrackd"))
+	bin := ""
+	for _, program := range []string{"conntrack", "conntrackd", "nfct"} {
+		bin += filepath.Dir(nstest.BuildCommand(t, "./cmd/"+program)) + ":"
+	}
 	root, err := filepath.Abs("../../..")
 	if err != nil {
 		t.Fatal(err)
@@ -283,7 +286,7 @@ func TestGuidesWork(t *testing.T) {
 			defer cancel()
 			cmd := nstest.New(t).Command(ctx, "unshare", "--mount", "bash", "-c", guideScript(string(text)))
 			cmd.Dir, cmd.WaitDelay = t.TempDir(), time.Second
-			cmd.Env = append(os.Environ(), "PATH="+bin+":/usr/sbin:/sbin:"+os.Getenv("PATH"), "SPOOR_ROOT="+root)
+			cmd.Env = append(os.Environ(), "PATH="+bin+"/usr/sbin:/sbin:"+os.Getenv("PATH"), "SPOOR_ROOT="+root)
 			out, err := cmd.CombinedOutput()
 			if err != nil || testing.Verbose() {
 				t.Logf("%s", out)

@@ -358,7 +358,7 @@ func (p *parser) protocol(arg string) error {
 
 // parseProtocol reads the argument of -p. ext is nil for a protocol that has no
 // options, and for one that was called by a name of /etc/protocols.
-func parseProtocol(arg string, protocols func() protocolNames) (flow.Proto, *extension, bool) {
+func parseProtocol(arg string, protocols func() *protocolNames) (flow.Proto, *extension, bool) {
 	if proto, ok := flow.ParseProto(strings.ToLower(arg)); ok {
 		return proto, extensionOf(proto), true
 	}
