@@ -32,7 +32,7 @@ func queued(t testing.TB, ns *nstest.NS, hook, transport, port string, both, byp
 		ends = ends[:1]
 	}
 	// That connections are asked for has them tracked.
-	table := "table inet test { chain packets { type filter hook " + hook + " priority 1; ct state invalid drop; "
+	table := "table inet test { chain at-" + hook + " { type filter hook " + hook + " priority 1; ct state invalid drop; "
 	for _, end := range ends {
 		table += fmt.Sprintf("%s %s %s queue num %d", transport, end, port, testQueue)
 		if bypass {
@@ -271,6 +271,31 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 	}
 	if want := fmt.Sprintf("error: queue %d is full: ", testQueue); !strings.Contains(log.String(), want) {
 		t.Errorf("nobody was told:\n%s", log.String())
+	}
+}
+
+func TestKernelLosesNothingWhenTheDaemonStops(t *testing.T) {
+	t.Parallel()
+	const sent = 50
+	a, b := nstest.Pair(t)
+	queued(t, a, "output", "udp", "69", false, true)
+	q := live(t, a, &QueueOptions{Num: testQueue, WithoutFlows: true})
+	e := bothFamilies[0]
+	conn := listenUDP(t, b, e.to.String())
+	for i := range sent {
+		nstest.Send(t, a, e.from, e.to, fmt.Sprint(i))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	q.Interrupt()
+	if err := newWorker(&Instance{Name: "tftp"}, protocols[10], q, refuse{}, &limitedLog{log: silent{}}).run(ctx); err != nil {
+		t.Error(err)
+	}
+	q.Close()
+	for i := range sent {
+		if got := receive(t, conn); got != fmt.Sprint(i) {
+			t.Errorf("received %q, want %d", got, i)
+		}
 	}
 }
 

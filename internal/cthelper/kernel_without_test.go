@@ -20,13 +20,13 @@ import (
 
 // TestKernelExpectsByHand plays the scenes on kernels that have no user-space helpers, with what these have instead: a rule queues
 // the packets, the table is asked for their flows, and the expectations are made by request, in the name of a helper of the
-// kernel's own which understands nothing of the protocol. What changes the length of a segment, or needs the helper on the
-// expected connection, cannot be had so; nor can several expectations of a flow, which those helpers have not.
+// kernel's own which understands nothing of the protocol. What changes the length of a segment cannot be had so; nor can several
+// expectations of a flow, which those helpers have not.
 func TestKernelExpectsByHand(t *testing.T) {
 	nstest.NeedRoot(t)
 	nstest.NeedTool(t, "nft")
 	for _, s := range scenes {
-		if s.nat == "snat-long" || s.answer != "" || s.helper == "amanda" && len(s.want) > 1 {
+		if s.nat == "snat-long" || s.helper == "amanda" && len(s.want) > 1 {
 			continue
 		}
 		t.Run(s.name, func(t *testing.T) {
@@ -55,6 +55,9 @@ func startByHand(t *testing.T, ns *nstest.NS, s *scene) string {
 		hook = "output"
 	}
 	queued(t, ns, hook, s.transport.String(), strconv.Itoa(int(s.port)), true, false)
+	if s.answer != "" {
+		queued(t, ns, "input", s.transport.String(), strconv.Itoa(int(s.port)), true, false)
+	}
 	q := live(t, ns, &QueueOptions{Num: testQueue, WithoutFlows: true})
 	protocol, _ := Lookup(s.helper, s.transport)
 	c := dial(t, ns)
@@ -115,7 +118,7 @@ func (h *byHand) packet(ctx context.Context, d *Delivery) {
 		confirmed = false
 		d.Flow = flow.Flow{Orig: tuple}
 		d.Flow.Reply, _ = tuple.Inverse()
-		d.State = New
+		d.State = h.stateOfFirst(ctx, &tuple)
 	case err != nil:
 		h.t.Error(err)
 		return
@@ -156,6 +159,20 @@ func (h *byHand) packet(ctx context.Context, d *Delivery) {
 	}
 }
 
+// stateOfFirst is that of the first packet of a flow.
+func (h *byHand) stateOfFirst(ctx context.Context, first *flow.Tuple) State {
+	for e, err := range h.client.Expects(ctx, flow.AnyFamily) {
+		if err != nil {
+			h.t.Error(err)
+			break
+		}
+		if e.Tuple.Proto == first.Proto && e.Tuple.Dst == first.Dst && e.Tuple.DstPort == first.DstPort {
+			return Related
+		}
+	}
+	return New
+}
+
 // expectSoon makes an expectation of a flow that has just passed, and which may turn out to be translated.
 func (h *byHand) expectSoon(ctx context.Context, d *Delivery, e *flow.Expect) {
 	for range 400 {
@@ -164,7 +181,7 @@ func (h *byHand) expectSoon(ctx context.Context, d *Delivery, e *flow.Expect) {
 			d.Flow = f
 			view, _ := viewPacket(d.Packet, d.Family)
 			p := Packet{Flow: &d.Flow, State: d.State, Payload: view.Payload()}
-			if r := h.protocol.Parse(&p, h.private); d.State == New && len(r.Announced) > 0 {
+			if r := h.protocol.Parse(&p, h.private); len(r.Announced) > 0 {
 				e = &r.Announced[len(r.Announced)-1].Expect
 			}
 			e.Has &^= flow.ExpectHasHelper // which the kernel does not know

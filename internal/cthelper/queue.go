@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"syscall"
 	"time"
 
@@ -39,6 +40,7 @@ type Queue struct {
 	rest []byte // of in, not yet handed over
 	seq  uint32
 	flow conntrack.Decoder
+	last bool // Next does not wait any more
 }
 
 const (
@@ -129,8 +131,17 @@ func (q *Queue) request(fill func(*nfnetlink.Builder)) error {
 	}
 }
 
-// Close gives the queue up and unblocks Next. Packets that wait are dropped by the kernel, as always when a program ends.
+// Close gives the queue up and unblocks Next. Packets that still wait are dropped by the kernel: see Interrupt.
 func (q *Queue) Close() error { return q.conn.Close() }
+
+// Interrupt has Next return [os.ErrDeadlineExceeded], for who wants to go on with Last. Any goroutine may call it.
+func (q *Queue) Interrupt() { q.conn.SetDeadline(time.Unix(1, 0)) }
+
+// Last has Next hand over what is queued already, and then return [io.EOF] instead of waiting.
+func (q *Queue) Last() {
+	q.last = true
+	q.conn.SetDeadline(time.Time{})
+}
 
 // Delivery is a packet that waits for a verdict. Its memory is the queue's until the next call of Next.
 type Delivery struct {
@@ -162,9 +173,16 @@ func (q *Queue) Next(d *Delivery) error {
 			if err := q.Flush(); err != nil {
 				return err
 			}
-			n, err := q.conn.RecvMany(q.in)
+			receive := q.conn.RecvMany
+			if q.last {
+				receive = q.conn.RecvQueued
+			}
+			n, err := receive(q.in)
 			if err != nil {
 				return err
+			}
+			if n == 0 && q.last {
+				return io.EOF
 			}
 			q.rest = q.in[:n]
 		}

@@ -116,12 +116,12 @@ func TestAQueueIsConfigured(t *testing.T) {
 		{"without flows", QueueOptions{Num: testQueue, WithoutFlows: true}, "0900 0200 0000ffff 02000000 0800 0500 00000001 0800 0400 00000001"},
 	}
 	for _, tt := range tests {
-		var got []string
+		requests := make(chan string, 8)
 		conn, err := nfnetlinktest.Dial(func(r *nfnetlinktest.Request) [][]byte {
 			if !r.Is(nfnetlink.PacketQueue, msgConfig) || r.Flags != nfnetlink.Request|nfnetlink.Ack {
 				t.Errorf("%s: request of type %#x, flags %#x", tt.name, r.Type, r.Flags)
 			}
-			got = append(got, hex.EncodeToString(r.Payload))
+			requests <- hex.EncodeToString(r.Payload)
 			return r.Acked()
 		})
 		if err != nil {
@@ -135,7 +135,7 @@ func TestAQueueIsConfigured(t *testing.T) {
 		q.Close()
 		header := "00000007"
 		for i, want := range []string{"0800 0100 01000000", tt.config} {
-			if want = header + strings.ReplaceAll(want, " ", ""); i >= len(got) || got[i] != want {
+			if got := <-requests; got != header+strings.ReplaceAll(want, " ", "") {
 				t.Errorf("%s, request %d: got %v, want %s", tt.name, i, got, want)
 			}
 		}

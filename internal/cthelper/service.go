@@ -141,11 +141,15 @@ func (s *Service) Close() error {
 	return errors.Join(errs...)
 }
 
-// Run answers packets until ctx ends, or a queue fails for good.
+// Run answers packets until ctx ends, or a queue fails for good. Packets that wait then are answered before it returns.
 func (s *Service) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { s.Close() })
+	stop := context.AfterFunc(ctx, func() {
+		for _, w := range s.workers {
+			w.queue.Interrupt()
+		}
+	})
 	defer stop()
 	var work sync.WaitGroup
 	failed := make(chan error, len(s.workers))
@@ -162,15 +166,24 @@ func (s *Service) Run(ctx context.Context) error {
 	return errors.Join(<-failed, s.Close())
 }
 
+// lastTime bounds how long packets that are queued are answered after the end; more may come all the time.
+const lastTime = time.Second
+
 func (w *worker) run(ctx context.Context) error {
 	var d Delivery
+	var end time.Time
+	work := context.WithoutCancel(ctx) // what has begun is carried out
 	for {
 		err := w.queue.Next(&d)
 		var refused *nfnetlink.Error
 		switch {
-		case err == nil:
+		case err == nil && (end.IsZero() || time.Now().Before(end)):
+		case ctx.Err() != nil && end.IsZero():
+			end = time.Now().Add(lastTime)
+			w.queue.Last()
+			continue
 		case ctx.Err() != nil:
-			return nil
+			return w.queue.Flush()
 		case errors.As(err, &refused):
 			w.log.Error("failed to send verdict: %v", refused)
 			continue
@@ -181,8 +194,8 @@ func (w *worker) run(ctx context.Context) error {
 			return fmt.Errorf("failed to receive message: %w", err)
 		}
 		w.lookForLosses()
-		v := w.decide(ctx, &d)
-		if err := w.queue.Decide(&v); err != nil && ctx.Err() == nil {
+		v := w.decide(work, &d)
+		if err := w.queue.Decide(&v); err != nil {
 			w.log.Error("failed to send verdict: %v", err)
 		}
 	}

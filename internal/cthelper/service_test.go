@@ -73,6 +73,44 @@ func (k *table) GetExpect(_ context.Context, t flow.Tuple, _ uint16) (flow.Expec
 	return e, nil
 }
 
+// take says which ports cannot be expected.
+func (k *table) take(ports map[uint16]error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.taken = ports
+}
+
+// tries counts the requests for an expectation.
+func (k *table) tries() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.asked
+}
+
+// all lists the expectations.
+func (k *table) all() (list []flow.Expect) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, e := range k.expects {
+		list = append(list, e)
+	}
+	return list
+}
+
+// made counts the expectations.
+func (k *table) made() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.expects)
+}
+
+// clear forgets them.
+func (k *table) clear() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.expects = nil
+}
+
 func (k *table) DeleteExpect(_ context.Context, t flow.Tuple, _ uint16) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -218,8 +256,8 @@ func TestTheKernelKeepsTheMemory(t *testing.T) {
 	if v = b.ask(d); v.Helper != "" || v.Private != nil || v.Expect != nil {
 		t.Errorf("no data: %+v", v)
 	}
-	if b.asked != 0 {
-		t.Errorf("%d requests for expectations beside the verdicts", b.asked)
+	if b.tries() != 0 {
+		t.Errorf("%d requests for expectations beside the verdicts", b.tries())
 	}
 }
 
@@ -235,7 +273,7 @@ func (b *bench) port(line string) Verdict {
 
 func TestATranslatedAnnouncementGetsAFreePort(t *testing.T) {
 	b := newBench(t, "ftp", flow.TCP)
-	b.taken = map[uint16]error{2000: syscall.EBUSY, 2001: syscall.EBUSY}
+	b.take(map[uint16]error{2000: syscall.EBUSY, 2001: syscall.EBUSY})
 	v := b.port("PORT 10,1,0,2,7,208\r\n")
 	if v.Drop || v.Expect != nil {
 		t.Fatalf("got %+v", v)
@@ -243,18 +281,18 @@ func TestATranslatedAnnouncementGetsAFreePort(t *testing.T) {
 	if got, want := payloadOf(t, v.Packet), "PORT 192,0,2,9,7,210\r\n"; got != want {
 		t.Errorf("the server is told %q, want %q", got, want)
 	}
-	if len(b.expects) != 1 {
-		t.Fatalf("%d expectations, want 1", len(b.expects))
+	if b.made() != 1 {
+		t.Fatalf("%d expectations, want 1", b.made())
 	}
-	for _, e := range b.expects {
+	for _, e := range b.table.all() {
 		if got, want := describeExpect(&e), "tcp 10.2.0.2 -> 192.0.2.9:2002 nat reply 10.1.0.2:2000"; got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}
 	// The packet was lost behind us and is sent again: the same port is told.
 	v = b.port("PORT 10,1,0,2,7,208\r\n")
-	if got, want := payloadOf(t, v.Packet), "PORT 192,0,2,9,7,210\r\n"; got != want || len(b.expects) != 1 {
-		t.Errorf("again, the server is told %q, want %q; %d expectations", got, want, len(b.expects))
+	if got, want := payloadOf(t, v.Packet), "PORT 192,0,2,9,7,210\r\n"; got != want || b.made() != 1 {
+		t.Errorf("again, the server is told %q, want %q; %d expectations", got, want, b.made())
 	}
 }
 
@@ -268,19 +306,19 @@ func TestAnotherFlowsExpectationIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := b.port("PORT 10,1,0,2,7,208\r\n")
-	if got, want := payloadOf(t, v.Packet), "PORT 192,0,2,9,7,209\r\n"; got != want || len(b.expects) != 2 {
-		t.Errorf("the server is told %q, want %q; %d expectations", got, want, len(b.expects))
+	if got, want := payloadOf(t, v.Packet), "PORT 192,0,2,9,7,209\r\n"; got != want || b.made() != 2 {
+		t.Errorf("the server is told %q, want %q; %d expectations", got, want, b.made())
 	}
 }
 
 func TestAPacketIsDroppedThatCannotBeRewritten(t *testing.T) {
 	b := newBench(t, "ftp", flow.TCP)
-	b.taken = map[uint16]error{2000: syscall.EMFILE}
+	b.take(map[uint16]error{2000: syscall.EMFILE})
 	if v := b.port("PORT 10,1,0,2,7,208\r\n"); !v.Drop || v.Packet != nil {
 		t.Errorf("got %+v, want a drop", v)
 	}
-	if b.asked != 1 {
-		t.Errorf("%d ports were tried, want 1: the kernel did not say that it is taken", b.asked)
+	if b.tries() != 1 {
+		t.Errorf("%d ports were tried, want 1: the kernel did not say that it is taken", b.tries())
 	}
 	if !strings.Contains(b.lines.String(), "dropping the packet: too many open files") {
 		t.Errorf("log:\n%s", b.lines.String())
@@ -290,13 +328,14 @@ func TestAPacketIsDroppedThatCannotBeRewritten(t *testing.T) {
 func TestTheSearchForAPortEnds(t *testing.T) {
 	for _, tt := range []struct{ first, tries int }{{2000, portTries}, {65530, 6}} {
 		b := newBench(t, "ftp", flow.TCP)
-		b.taken = map[uint16]error{}
+		all := map[uint16]error{}
 		for port := range 1 << 16 {
-			b.taken[uint16(port)] = syscall.EBUSY
+			all[uint16(port)] = syscall.EBUSY
 		}
+		b.take(all)
 		v := b.port(fmt.Sprintf("PORT 10,1,0,2,%d,%d\r\n", tt.first>>8, tt.first&255))
-		if !v.Drop || b.asked != tt.tries {
-			t.Errorf("from %d: drop %v after %d tries, want %d", tt.first, v.Drop, b.asked, tt.tries)
+		if !v.Drop || b.tries() != tt.tries {
+			t.Errorf("from %d: drop %v after %d tries, want %d", tt.first, v.Drop, b.tries(), tt.tries)
 		}
 	}
 }
@@ -307,21 +346,21 @@ func TestAllThreePortsOfAmandaAreExpected(t *testing.T) {
 	f := fuzzFlow(flow.UDP, false, false, false)
 	f.Helper = "amanda"
 	v := b.ask(b.packet(&f, EstablishedReply, 0, answer))
-	if v.Expect == nil || v.Expect.Tuple.DstPort != 50003 || v.Timeout != amandaTimeout || v.Packet != nil || len(b.expects) != 2 {
-		t.Errorf("got %+v, and %d expectations", v, len(b.expects))
+	if v.Expect == nil || v.Expect.Tuple.DstPort != 50003 || v.Timeout != amandaTimeout || v.Packet != nil || b.made() != 2 {
+		t.Errorf("got %+v, and %d expectations", v, b.made())
 	}
 	b = newBench(t, "amanda", flow.UDP)
-	b.taken = map[uint16]error{9999: syscall.EBUSY}
+	b.take(map[uint16]error{9999: syscall.EBUSY})
 	v = b.ask(b.packet(hiddenClient("amanda", flow.UDP), EstablishedReply, 0, answer))
 	want := strings.Replace(answer, "9999", "10000", 1)
-	if got := payloadOf(t, v.Packet); got != want || v.Expect != nil || len(b.expects) != 3 || v.Timeout != amandaTimeout {
-		t.Errorf("the client is told %q, want %q; %d expectations", got, want, len(b.expects))
+	if got := payloadOf(t, v.Packet); got != want || v.Expect != nil || b.made() != 3 || v.Timeout != amandaTimeout {
+		t.Errorf("the client is told %q, want %q; %d expectations", got, want, b.made())
 	}
 	// One that fails takes the others back.
 	b = newBench(t, "amanda", flow.UDP)
-	b.taken = map[uint16]error{50003: syscall.ENOMEM}
-	if v = b.ask(b.packet(hiddenClient("amanda", flow.UDP), EstablishedReply, 0, answer)); !v.Drop || len(b.expects) != 0 {
-		t.Errorf("got %+v, %d expectations left", v, len(b.expects))
+	b.take(map[uint16]error{50003: syscall.ENOMEM})
+	if v = b.ask(b.packet(hiddenClient("amanda", flow.UDP), EstablishedReply, 0, answer)); !v.Drop || b.made() != 0 {
+		t.Errorf("got %+v, %d expectations left", v, b.made())
 	}
 }
 
@@ -392,15 +431,15 @@ func TestPlaysThroughTheQueue(t *testing.T) {
 					private := bytes.Repeat([]byte{0}, pr.PrivateLen)
 					p := Packet{Flow: &f, State: s, Seq: 1000, Payload: payload}
 					want := pr.Parse(&p, private)
-					b.expects = nil
+					b.clear()
 					d := b.packet(&f, s, 1000, string(payload))
 					v := b.ask(d)
-					made := len(b.expects)
+					made := b.made()
 					if v.Expect != nil {
 						made++
 					}
 					if made != len(want.Announced) || v.Drop != want.Drop || v.Timeout != want.Timeout {
-						t.Fatalf("%s, state %d, %q: %+v and %d expectations, want %+v", pr.Name, s, payload, v, len(b.expects), want)
+						t.Fatalf("%s, state %d, %q: %+v and %d expectations, want %+v", pr.Name, s, payload, v, made, want)
 					}
 				}
 			}
