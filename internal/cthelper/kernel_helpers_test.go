@@ -342,6 +342,9 @@ func (s *scene) rules(attach string) string {
 		fmt.Fprintf(&b, " chain %s {\n  type filter hook %s priority 0;\n", hook, hook)
 		fmt.Fprintf(&b, "  meta nfproto ipv4 %s dport %d ct helper set \"on-ip\"\n", s.transport, s.port)
 		fmt.Fprintf(&b, "  meta nfproto ipv6 %s dport %d ct helper set \"on-ip6\"\n", s.transport, s.port)
+		if s.answer != "" && attach != s.helper { // otherwise the expectation attaches it
+			fmt.Fprintf(&b, "  meta nfproto ipv4 %s sport %d ct helper set \"on-ip\"\n", s.transport, s.port)
+		}
 		fmt.Fprintf(&b, " }\n")
 	}
 	fmt.Fprintf(&b, "}\n")
