@@ -17,7 +17,9 @@ func (d *Decoder) Flow(attrs []byte, f *flow.Flow) error {
 }
 
 // Expect reads an expectation from its attributes, the content of NFQA_EXP, like Flow.
-func (d *Decoder) Expect(attrs []byte, e *flow.Expect) error { return d.d.expectOf(nfnetlink.Walk(attrs), e) }
+func (d *Decoder) Expect(attrs []byte, e *flow.Expect) error {
+	return d.d.expectOf(nfnetlink.Walk(attrs), e)
+}
 
 // AppendExpect appends the attributes of an expectation to b, as they are handed to the kernel together with the verdict on
 // a queued packet (NFQA_EXP). What is sent is what [Client.CreateExpect] sends.

@@ -6,12 +6,12 @@
 // A parser, one for each protocol, is a function without state, clock or socket: a [Packet] and the few bytes that the kernel
 // keeps for the flow go in, a [Result] comes out. [Protocols] is the table of them. A [Queue] is a queue of netfilter's
 // (NFQUEUE): it hands over packets together with their flows, and takes verdicts. [Service] registers helpers in the kernel
-// (conntrack.Helper), and runs the parsers on what their queues deliver.
+// (conntrack.UserHelper), and runs the parsers on what their queues deliver.
 //
 // # Guarantees
 //
 // What cannot be parsed passes, unchanged. A packet is dropped only when it must be rewritten for a translated flow and
-// cannot be. The work for a packet is proportional to its length. What a parser wants to remember lies in the kernel, so
+// cannot be, or when its protocol says so (DHCPv6). The work for a packet is proportional to its length. What a parser wants to remember lies in the kernel, so
 // a restart of the program loses nothing.
 //
 // # Concurrency

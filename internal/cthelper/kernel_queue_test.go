@@ -247,7 +247,7 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 		nstest.Send(t, a, e.from, e.to, fmt.Sprint(i))
 	}
 	var log lines
-	w := newWorker(&Instance{Name: "tftp", Queue: testQueue}, protocols[10], q, refuse{}, &limitedLog{log: &log})
+	w := newWorker(&Instance{Name: "tftp", Queue: testQueue}, protocolOf("tftp", flow.UDP), q, refuse{}, &limitedLog{log: &log})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.run(ctx) }()
@@ -288,7 +288,7 @@ func TestKernelLosesNothingWhenTheDaemonStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	q.Interrupt()
-	if err := newWorker(&Instance{Name: "tftp"}, protocols[10], q, refuse{}, &limitedLog{log: silent{}}).run(ctx); err != nil {
+	if err := newWorker(&Instance{Name: "tftp"}, protocolOf("tftp", flow.UDP), q, refuse{}, &limitedLog{log: silent{}}).run(ctx); err != nil {
 		t.Error(err)
 	}
 	q.Close()

@@ -446,7 +446,7 @@ func FuzzDelivery(f *testing.F) {
 			t.Fatal("more than there was")
 		}
 		if d.Tracked && d.FlowErr == nil && d.Packet != nil {
-			w := newWorker(&Instance{Name: "ftp"}, protocols[2], nil, refuse{}, &limitedLog{log: silent{}})
+			w := newWorker(&Instance{Name: "ftp"}, protocolOf("ftp", flow.TCP), nil, refuse{}, &limitedLog{log: silent{}})
 			w.decide(t.Context(), &d)
 		}
 	})

@@ -155,6 +155,14 @@ func (l *lines) String() string {
 	return strings.Join(l.all, "\n")
 }
 
+func protocolOf(name string, transport flow.Proto) Protocol {
+	pr, ok := Lookup(name, transport)
+	if !ok {
+		panic(name)
+	}
+	return pr
+}
+
 // bench is a worker whose kernel is the test.
 type bench struct {
 	t    *testing.T
@@ -530,7 +538,7 @@ func TestAnOrdinaryPacketCostsNoMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	q, _ := fakeQueue(t)
-	w := newWorker(&Instance{Name: "ftp"}, protocols[2], q, refuse{}, &limitedLog{log: silent{}})
+	w := newWorker(&Instance{Name: "ftp"}, protocolOf("ftp", flow.TCP), q, refuse{}, &limitedLog{log: silent{}})
 	if n := testing.AllocsPerRun(1000, func() {
 		q.out.Reset()
 		if err := q.deliver(&m, &d); err != nil {
@@ -560,7 +568,7 @@ func BenchmarkPacket(b *testing.B) {
 				b.Fatal(err)
 			}
 			q, _ := fakeQueue(b)
-			w := newWorker(&Instance{Name: "ftp"}, protocols[2], q, refuse{}, &limitedLog{log: silent{}})
+			w := newWorker(&Instance{Name: "ftp"}, protocolOf("ftp", flow.TCP), q, refuse{}, &limitedLog{log: silent{}})
 			b.ReportAllocs()
 			for b.Loop() {
 				q.out.Reset()
