@@ -389,3 +389,21 @@ func BenchmarkQuery(b *testing.B) {
 		})
 	}
 }
+
+// TestWordsAreKnown: what completions offer is accepted.
+func TestWordsAreKnown(t *testing.T) {
+	for _, field := range filter.Words() {
+		for _, value := range filter.ValuesOf(field) {
+			if _, err := filter.Parse(field + " " + value); err != nil {
+				t.Error(err)
+			}
+		}
+		var syntax *filter.SyntaxError
+		if _, err := filter.Parse(field); errors.As(err, &syntax) && strings.Contains(err.Error(), "unknown") {
+			t.Error(err)
+		}
+	}
+	if len(filter.ValuesOf("state")) < 10 || filter.ValuesOf("src") != nil {
+		t.Error("values of state or src")
+	}
+}
