@@ -34,7 +34,7 @@ race: ## the tests of the concurrent packages under the race detector
 fuzz: ## every fuzz test for a while (FUZZTIME=20s each)
 	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
 		grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 | while read -r name; do \
-			echo "$$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) "$$dir" || exit 1; done || exit 1; done
+			echo "$$name"; $(GO) test -run '^$$' -fuzz "^$$name$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 5x "$$dir" || exit 1; done || exit 1; done
 
 bench: build ## measure against the C programs and the kernel's floor (root, half an hour)
 	$(GO) run ./interop/bench -entries 1000000 -runs 5 -o docs/performance.md
@@ -42,7 +42,7 @@ bench: build ## measure against the C programs and the kernel's floor (root, hal
 
 generate: ## man pages, completions, recorded outputs and the BPF object, from their sources
 	snapshot/bpf/build
-	$(GO) test ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render -update
+	$(GO) test ./internal/cli ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render -update
 
 install: build ## programs, man page and completions below PREFIX (/usr/local)
 	packaging/install $(PREFIX)

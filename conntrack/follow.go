@@ -136,6 +136,10 @@ func (s *Follower) Close() error { return s.conn.Close() }
 // double of what was asked for.
 func (s *Follower) Buffer() int { return s.buffer }
 
+// SyscallConn gives access to the socket: for options that FollowOptions does not have, such as a filter of
+// the kernel's (SO_ATTACH_FILTER). It is open until Close, or the end of a loop over Events.
+func (s *Follower) SyscallConn() (syscall.RawConn, error) { return s.conn.SyscallConn() }
+
 // Queued reports, within the loop over Events, whether the next event is already at
 // hand: if not, it is time to flush what was made of this one and those before.
 func (s *Follower) Queued() bool { return s.queued }

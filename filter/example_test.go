@@ -3,6 +3,7 @@ package filter_test
 import (
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
@@ -56,4 +57,21 @@ func ExampleFilter_Kernel() {
 	k, whole := flt.Kernel()
 	fmt.Println(k.Family, k.Mark != nil, k.OrigFields, whole)
 	// Output: ipv6 true 0 false
+}
+
+func ExampleParse() {
+	q, err := filter.Parse("tcp and dport 443,8443 and bytes > 1.5M")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	f := flow.Flow{Has: flow.HasOrigCounters, Orig: flow.Tuple{Proto: flow.TCP, DstPort: 443},
+		OrigCounters: flow.Counters{Packets: 1200, Bytes: 1_600_000}}
+	fmt.Println(q, q.Match(&f, time.Now()))
+
+	_, err = filter.Parse("tcp and dprot 443")
+	fmt.Println(err)
+	// Output:
+	// tcp and dport 443,8443 and bytes > 1500k true
+	// column 9: unknown condition "dprot"; did you mean dport?
 }

@@ -152,3 +152,15 @@ func (f *Flow) NAT() Translation {
 	}
 	return t
 }
+
+// Translated is NAT as people mean it: for ICMP only a different identifier counts, as a change of the source port.
+// NAT is what the programs of conntrack-tools go by.
+func (f *Flow) Translated() Translation {
+	t := f.NAT()
+	if f.Has.Has(HasReply) && f.Orig.Proto.Shape() == ShapeICMP {
+		decided := !f.Has.Has(HasStatus) || f.Status&(SrcNATDone|DstNATDone) != 0
+		t.SrcPort = decided && f.Orig.ICMPID() != f.Reply.ICMPID()
+		t.DstPort = false
+	}
+	return t
+}

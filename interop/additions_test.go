@@ -5,10 +5,13 @@ package interop_test
 import (
 	"encoding/csv"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/spoor-project/spoor/internal/nstest"
 )
 
 // The tests of what the original does not have.
@@ -180,6 +183,50 @@ func TestSnapshotPrintsTheSame(t *testing.T) {
 				compare(t, argv, by("off"), by("on"), timeRules, stampRules)
 			}
 		})
+	}
+}
+
+// TestSnapshotPrintsContexts compares the two ways where a security module gives flows contexts, those without a mark too.
+func TestSnapshotPrintsContexts(t *testing.T) {
+	t.Parallel()
+	s := newSandbox(t, ours(t))
+	if _, err := os.Stat("/sys/fs/selinux/policy"); err != nil {
+		nstest.KernelLacks(t, "a policy of SELinux", err.Error())
+	}
+	s.ns.LoopbackUp()
+	s.ns.MustRun(t, "nft", `table inet t {
+		secmark web {
+			"u:object_r:web_t"
+		}
+		chain sent { type filter hook output priority 0; udp dport 80 meta secmark set "web" ct secmark set meta secmark; }
+		chain seen { type filter hook input priority 0; ct state new accept; }
+	}`)
+	here := netip.MustParseAddr("127.0.0.1")
+	for port := range uint16(4) {
+		nstest.Send(t, s.ns, netip.AddrPortFrom(here, 1000+port), netip.AddrPortFrom(here, 80+port%2), "hello")
+	}
+	for _, c := range []struct {
+		line  string
+		wants []string
+	}{
+		{"-L", []string{"web_t", "plain_t"}},
+		{"-L -o xml", []string{"web_t", "plain_t"}},
+		{"-L -o json", []string{"web_t", "plain_t"}},
+		{"-L -o csv", []string{"web_t", "plain_t"}},
+		{"-L -p udp --dport 80", []string{"web_t"}},
+		{"-D -p udp --dport 81 --dry-run", []string{"plain_t"}},
+	} {
+		argv := strings.Fields(c.line)
+		by := func(snapshot string) result {
+			return s.run(job{argv: append([]string{"env", "SPOOR_SNAPSHOT=" + snapshot, "conntrack"}, argv...)})
+		}
+		off := by("off")
+		for _, want := range c.wants {
+			if !strings.Contains(off.stdout, want) {
+				t.Errorf("%s: no %s:\n%v", c.line, want, off)
+			}
+		}
+		compare(t, argv, off, by("on"), timeRules, stampRules)
 	}
 }
 

@@ -75,6 +75,8 @@ var failures = []failure{
 	{name: "no route", argv: "{C}", config: "Sync { Mode FTFW { } TCP { IPv4_address 10.0.0.1 IPv4_Destination_Address 10.7.0.2 Port 3780 Interface eth0 } } General { {G} }"},
 	{name: "log cannot be opened", argv: "{C}", config: "General { {G} LogFile /nonexistent/log }"},
 	{name: "log cannot be opened in the background", argv: "{C} -d", config: "General { {G} LogFile /nonexistent/log }"},
+	{name: "statistics log cannot be opened", argv: "{C}", config: "Stats { LogFile /nonexistent/stats } General { {G} }"},
+	{name: "statistics log cannot be opened in the background", argv: "{C} -d", config: "Stats { LogFile /nonexistent/stats } General { {G} }"},
 	{name: "socket cannot be opened", argv: "{C}", config: "General { {G} UNIX { Path /nonexistent/ctl } }"},
 	{name: "helper", argv: "{C}", config: "General { {G} } Helper { Setup on Type ftp inet tcp { QueueNum 2 QueueLen 10240 Policy ftp { ExpectMax 1 ExpectTimeout 300 } } }",
 		advice: "CONFIG_NF_CT_NETLINK_HELPER", works: kernelHasHelpers},

@@ -106,3 +106,25 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkDecode decodes TCP entries, no two in a row alike.
+func BenchmarkDecode(b *testing.B) {
+	records := make([][]byte, 1024)
+	for i := range records {
+		rec := record()
+		c := rec[recordHeader:]
+		le.PutUint32(c[32:], uint32(i*2654435761))
+		le.PutUint32(c[8:], uint32(i*2654435761)>>8)
+		le.PutUint16(c[48:], uint16(i))
+		c[240+3], rec[recordHelper] = 0, 0
+		records[i] = rec
+	}
+	d := decoder{layout: &someLayout, hz: 250}
+	var f flow.Flow
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if err := d.flow(records[i%len(records)], &f); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

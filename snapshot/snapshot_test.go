@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"reflect"
@@ -262,6 +263,52 @@ func TestSameAsNetlink(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestOffloaded reads connections that pass by a flow table, which have neither timeout nor state.
+func TestOffloaded(t *testing.T) {
+	nstest.NeedRoot(t)
+	nstest.NeedTool(t, "nft")
+	r := nstest.NewRouted(t)
+	if _, stderr, code := r.Router.Run(t, "nft", `table inet fast {
+		flowtable ft { hook ingress priority 0; devices = { eth0, eth1 }; }
+		chain pass { type filter hook forward priority 0; meta l4proto tcp flow add @ft; }
+	}`); code != 0 {
+		nstest.KernelLacks(t, "CONFIG_NF_FLOW_TABLE", stderr)
+	}
+	c, err := conntrack.Dial(&conntrack.Options{NetNS: r.Router.Path()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, end := range []struct{ client, server string }{{"10.1.0.2:0", "10.2.0.2:0"}, {"[fd01::2]:0", "[fd02::2]:0"}} {
+		to := nstest.ServeEcho(t, r.Server, "tcp", end.server)
+		conn := nstest.Dial(t, r.Client, "tcp", netip.MustParseAddrPort(end.client), to)
+		defer conn.Close()
+		buf := make([]byte, 5)
+		for range 3 {
+			if _, err := conn.Write([]byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(conn, buf); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ctx, start := limited(t), time.Now()
+	want := collect(t, c.Flows(ctx, nil))
+	offloaded := 0
+	for k, f := range want {
+		if f.Status.Has(flow.Offload) {
+			offloaded++
+		}
+		f.Has, f.ID = f.Has&^flow.HasID, 0
+		want[k] = f
+	}
+	if offloaded != 2 {
+		t.Errorf("%d flows are offloaded: %+v", offloaded, want)
+	}
+	same(t, collect(t, open(t, r.Router, 2).Flows(ctx, nil)), want, start)
 }
 
 func TestManyFlowsOnce(t *testing.T) {

@@ -215,10 +215,7 @@ func (d *Daemon) handleLedger(ctx context.Context, r Request, conn net.Conn) {
 		d.flushRequested(ctx, false)
 	case ResyncFlows, ResyncAll:
 		d.notice(ctx, "resync with master conntrack table")
-		d.call(ctx, func() { d.runtime.Resyncs++ })
-		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.ledger.read(d.now(), f) }); err != nil && ctx.Err() == nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
-		}
+		d.readLedger(ctx, false)
 	case DumpInternal, DumpInternalXML, DumpInternalJSON:
 		d.dumpCache(ctx, r, conn, false, false, d.ledger.show)
 	case FlushCachesOld, FlushInternal:
@@ -336,7 +333,7 @@ func (d *Daemon) flushCaches(ctx context.Context, r Request) {
 func (d *Daemon) dumpFlows(ctx context.Context, r Request, conn net.Conn) {
 	external := r == DumpExternal || r == DumpExternalXML || r == DumpExternalJSON
 	if !external && d.cfg.Load().Sync.DisableInternalCache {
-		d.dumpKernel(ctx, conn)
+		d.dumpKernel(ctx, r, conn)
 		return
 	}
 	from := d.engine.Internal
@@ -405,9 +402,13 @@ func (d *Daemon) statistics(ctx context.Context, r Request, conn net.Conn) {
 	reply(conn, b)
 }
 
-// dumpKernel writes the kernel's table in place of the internal cache that there is not.
-func (d *Daemon) dumpKernel(ctx context.Context, conn net.Conn) {
-	p := render.NewPrinter(render.Flows, nil)
+// dumpKernel writes the kernel's table in place of the internal cache that there is not. The original has no XML of it.
+func (d *Daemon) dumpKernel(ctx context.Context, r Request, conn net.Conn) {
+	style := (*render.Style)(nil)
+	if r == DumpInternalJSON {
+		style = &dumpJSON
+	}
+	p := render.NewPrinter(render.Flows, style)
 	var b []byte
 	for f, err := range d.kernel.client.Flows(ctx, nil) {
 		if err != nil {

@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/syslog"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -17,6 +15,7 @@ import (
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/config"
 	"github.com/spoor-project/spoor/internal/cthelper"
+	"github.com/spoor-project/spoor/internal/libc"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/channel"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
@@ -110,6 +109,9 @@ func (d *Daemon) open(seq uint32) (err error) {
 	if d.kernel, err = openKernel(d.cfg.Load()); err != nil {
 		return fmt.Errorf("can't open netlink handler: %w", err)
 	}
+	if err := d.kernel.filterEvents(d.cfg.Load().General.Filter); err != nil {
+		d.log.Printf(statesync.Error, "cannot set event filtering: %s", libc.ErrorText(err))
+	}
 	if s := d.cfg.Load().Stats; s != nil {
 		if err := d.openLedger(s); err != nil {
 			return err
@@ -137,8 +139,8 @@ func (d *Daemon) announce() {
 		say(s.DisableExternalCache, "disabling external cache")
 	}
 	say(g.NetlinkEventsReliable, "reliable ctnetlink event delivery is ENABLED.")
-	// The kernel's filter differs in what it lets pass; what is asked for is what the daemon's does.
-	say(g.Filter != nil, "using user-space event filtering")
+	say(d.kernel.inKernel, "using kernel-space event filtering")
+	say(g.Filter != nil && !d.kernel.inKernel, "using user-space event filtering")
 	say(g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth,
 		"NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
 	say(g.PollEvery > 0, "running in polling mode")
@@ -369,7 +371,7 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		d.flushKernel(ctx, nil)
 	}
 	if d.engine == nil {
-		return time.Hour // a ledger is not polled
+		return d.until(now + statesync.Moment(time.Hour))
 	}
 	if d.engine.Pending() {
 		d.next = min(d.next, d.last+runEvery)
@@ -382,7 +384,18 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		d.next, d.last = d.engine.Run(now), now
 		d.carryOut(ctx)
 	}
-	return time.Duration(max(0, d.next-now))
+	return d.until(d.next)
+}
+
+// until returns how long it is to a moment, or to the next reading of the table or its purge.
+func (d *Daemon) until(next statesync.Moment) time.Duration {
+	if d.rereadAt != 0 && !d.reading { // whose end is a call
+		next = min(next, d.rereadAt)
+	}
+	if d.purgeAt != 0 {
+		next = min(next, d.purgeAt)
+	}
+	return time.Duration(max(0, next-d.now()))
 }
 
 // congested reports whether the peer at the other end of a stream is there but slow.
@@ -410,23 +423,11 @@ func (d *Daemon) takeEvents(events []flow.Event) {
 			d.ledger.event(now, ev)
 		}
 	}
-	if d.ledger != nil {
-		if err := d.ledger.flush(); err != nil {
-			d.log.Printf(statesync.Error, "can't write the statistics log: %v", err)
-		}
-	}
+	d.flushLedger()
 }
 
 // openLedger opens what the statistics mode writes to.
 func (d *Daemon) openLedger(s *config.Stats) error {
-	var file io.Writer
-	if s.LogFile != "" {
-		f, err := os.OpenFile(s.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("can't open logfile `%s': %w", s.LogFile, err)
-		}
-		file = f
-	}
 	var w *syslog.Writer
 	if s.Syslog != "" {
 		var err error
@@ -435,14 +436,17 @@ func (d *Daemon) openLedger(s *config.Stats) error {
 		}
 	}
 	g := &d.cfg.Load().General
-	d.ledger = newLedger(int(g.HashLimit), int(min(g.HashSize, 1<<22)), file, w)
+	d.ledger = newLedger(int(g.HashLimit), int(min(g.HashSize, 1<<22)), nil, w)
+	if err := d.ledger.reopen(s.LogFile); err != nil {
+		return fmt.Errorf("can't open logfile `%s': %w", s.LogFile, err)
+	}
 	return nil
 }
 
 // lostEvents has the kernel's table read again, when the storm that made the kernel drop events may be over.
 func (d *Daemon) lostEvents(now statesync.Moment) {
 	after := d.cfg.Load().General.NetlinkOverrunResync
-	again := after > 0 && d.engine != nil
+	again := after > 0 && (d.engine != nil || d.ledger != nil)
 	if now-d.lossTold > lossesTold || d.lossTold == 0 {
 		d.lossTold = now
 		what := "it is not read again, so the caches may differ from it (NetlinkOverrunResync)"
@@ -546,6 +550,10 @@ func (d *Daemon) receive(ctx context.Context) error {
 // readKernel reads the kernel's table in the background and takes it into the internal cache. tell sends what
 // is found, and that flows have vanished.
 func (d *Daemon) readKernel(ctx context.Context, tell bool) {
+	if d.ledger != nil {
+		d.audit(ctx)
+		return
+	}
 	if d.reading || d.engine == nil {
 		return
 	}

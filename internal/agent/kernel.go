@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
@@ -27,6 +28,8 @@ type kernel struct {
 	oneFlush              sync.Mutex // guards flush
 
 	received, filtered, failed, overruns atomic.Uint64
+
+	inKernel bool // the event socket has a program; the loop's
 }
 
 func openKernel(cfg *config.Config) (*kernel, error) {
@@ -88,6 +91,29 @@ func (k *kernel) close() error {
 
 // filter says what the daemon is about.
 func (k *kernel) filter() *filter { return k.wanted.Load() }
+
+// filterEvents has the kernel check events, as far as it can and the configuration wants it. If that fails, all come, and are
+// checked here, as they are in any case.
+func (k *kernel) filterEvents(c *config.Filter) error {
+	if k.events == nil {
+		return nil
+	}
+	socket, err := k.events.SyscallConn()
+	if err != nil {
+		return err
+	}
+	prog := eventProgram(c)
+	if err = attach(socket, prog); errors.Is(err, syscall.ENOMEM) { // net.core.optmem_max
+		prog = eventProgram(withoutAddresses(c))
+		err = attach(socket, prog)
+	}
+	if err != nil {
+		prog = nil
+		attach(socket, nil) // what was there before may drop what is wanted now
+	}
+	k.inKernel = len(prog) > 0
+	return err
+}
 
 // origin tells who made the kernel do something.
 func (k *kernel) origin(portID uint32) statesync.Origin {

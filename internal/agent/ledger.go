@@ -19,6 +19,10 @@ type ledger struct {
 	stats   statesync.CacheStats
 	traffic statesync.Traffic
 
+	sweep   uint32                // counts the readings of the kernel's table that tell what has vanished
+	readers int                   // readings that are going on
+	ended   map[flow.Key]struct{} // what has ended since one of them began, which may still have it; nil without
+
 	lines  []byte // not written yet
 	failed bool   // the last writing did, and that has been logged
 	flow   flow.Flow
@@ -27,6 +31,7 @@ type ledger struct {
 // known is what is kept with a flow.
 type known struct {
 	added uint32 // seconds of Moment
+	seen  uint32 // the sweep in which, or since which, it was heard of
 }
 
 func newLedger(limit, size int, file io.Writer, log *syslog.Writer) *ledger {
@@ -40,6 +45,13 @@ const notListed = flow.HasTimeout | flow.HasUse | flow.HasOrigCounters | flow.Ha
 func (l *ledger) event(now statesync.Moment, ev *flow.Event) {
 	f := &ev.Flow
 	ref := l.flows.Find(f)
+	if l.ended != nil {
+		if ev.Type == flow.Destroy {
+			l.ended[f.Key()] = struct{}{}
+		} else {
+			delete(l.ended, f.Key())
+		}
+	}
 	switch {
 	case ev.Type == flow.Destroy:
 		l.count(f)
@@ -70,22 +82,58 @@ func (l *ledger) add(now statesync.Moment, f *flow.Flow) {
 		return
 	}
 	l.stats.Created++
-	l.flows.Meta(ref).added = uint32(time.Duration(now) / time.Second)
+	*l.flows.Meta(ref) = known{uint32(time.Duration(now) / time.Second), l.sweep}
 }
 
 func (l *ledger) change(ref mirror.Ref, f *flow.Flow) {
 	l.flows.Load(ref, &l.flow)
 	statesync.Merge(&l.flow, f, flow.AllFields&^notListed)
 	l.flows.Store(ref, &l.flow)
+	l.flows.Meta(ref).seen = l.sweep
 	l.stats.Updated++
 }
 
 // read takes in a flow of the kernel's table.
 func (l *ledger) read(now statesync.Moment, f *flow.Flow) {
+	if l.ended != nil {
+		if _, ok := l.ended[f.Key()]; ok {
+			return // the event was faster
+		}
+	}
 	if ref := l.flows.Find(f); ref != 0 {
 		l.change(ref, f)
 	} else {
 		l.add(now, f)
+	}
+}
+
+// beginReading begins a reading of the kernel's table: of the whole, if it shall tell what has vanished.
+func (l *ledger) beginReading(whole bool) {
+	if whole {
+		l.sweep++
+	}
+	if l.readers++; l.ended == nil {
+		l.ended = make(map[flow.Key]struct{})
+	}
+}
+
+// endReading ends it. vanished, after a reading of the whole that was complete, writes down the flows that neither read nor an event
+// has told of since beginReading: their ends were missed, and what they have carried is not known.
+func (l *ledger) endReading(vanished bool) {
+	if l.readers--; l.readers == 0 {
+		l.ended = nil
+	}
+	if !vanished {
+		return
+	}
+	for ref := range l.flows.All() {
+		if l.flows.Meta(ref).seen == l.sweep {
+			continue
+		}
+		l.flows.Load(ref, &l.flow)
+		l.write(&l.flow)
+		l.flows.Remove(ref)
+		l.stats.Destroyed++
 	}
 }
 
@@ -118,6 +166,23 @@ func (l *ledger) flush() error {
 		return nil
 	}
 	return err
+}
+
+// reopen begins to append to the file at path, "" is none; what was written to before is closed. If that fails nothing is changed.
+func (l *ledger) reopen(path string) error {
+	var f io.Writer // not a nil *os.File
+	if path != "" {
+		opened, err := openLog(path)
+		if err != nil {
+			return err
+		}
+		f = opened
+	}
+	if old, ok := l.file.(io.Closer); ok {
+		old.Close()
+	}
+	l.file = f
+	return nil
 }
 
 // show visits up to n flows behind the one at after.

@@ -70,3 +70,68 @@ func TestFullDiskIsToldOnce(t *testing.T) {
 		t.Errorf("told %d times, written %q", told, disk.String())
 	}
 }
+
+// A reading of the table tells what has ended without a word.
+func TestLedgerWritesWhatHasVanished(t *testing.T) {
+	var file bytes.Buffer
+	l := newLedger(0, 0, &file, nil)
+	flows := map[string]flow.Flow{}
+	for _, src := range []string{"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"} {
+		flows[src] = tcpFlow(src, "198.51.100.1", flow.TCPEstablished)
+	}
+	read := func(src string) { f := flows[src]; l.read(0, &f) }
+	event := func(typ flow.EventType, src string) { l.event(0, &flow.Event{Type: typ, Flow: flows[src]}) }
+	read("10.0.0.1") // at the start
+	read("10.0.0.2")
+	read("10.0.0.3")
+	l.beginReading(true)
+	read("10.0.0.1")
+	event(flow.Update, "10.0.0.2")
+	event(flow.New, "10.0.0.4") // where the reading has been before
+	read("10.0.0.5")
+	l.endReading(true)
+	if err := l.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got := file.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, "ESTABLISHED src=10.0.0.3 ") || strings.Contains(got, "packets=") {
+		t.Errorf("%q", got)
+	}
+	if s := l.status(); s.Active != 4 || s.Created != 5 || s.Destroyed != 1 {
+		t.Errorf("%+v", s)
+	}
+	l.beginReading(true)
+	l.endReading(true)
+	l.flush()
+	if s := l.status(); s.Active != 0 || s.Destroyed != 5 || strings.Count(file.String(), "\n") != 5 {
+		t.Errorf("%+v, %q", s, file.String())
+	}
+}
+
+// An event may be faster than the reading in which its flow still is.
+func TestLedgerDoesNotReadWhatHasEnded(t *testing.T) {
+	var file bytes.Buffer
+	l := newLedger(0, 0, &file, nil)
+	f, again := tcpFlow("10.0.0.1", "198.51.100.1", flow.TCPEstablished), tcpFlow("10.0.0.2", "198.51.100.1", flow.TCPEstablished)
+	for _, x := range []flow.Flow{f, again} {
+		l.event(0, &flow.Event{Type: flow.New, Flow: x})
+	}
+	l.beginReading(true)
+	l.beginReading(false)
+	for _, x := range []flow.Flow{f, again} {
+		l.event(0, &flow.Event{Type: flow.Destroy, Flow: x})
+	}
+	l.event(0, &flow.Event{Type: flow.New, Flow: again})
+	l.read(0, &f)
+	l.endReading(true)
+	l.read(0, &f)
+	l.read(0, &again)
+	l.endReading(false)
+	l.flush()
+	if l.flows.Len() != 1 || l.flows.Find(&again) == 0 || strings.Count(file.String(), "\n") != 2 || l.ended != nil {
+		t.Errorf("%d flows, %q", l.flows.Len(), file.String())
+	}
+	l.read(0, &f) // is there again, unheard of
+	if l.flows.Len() != 2 {
+		t.Errorf("%d flows", l.flows.Len())
+	}
+}

@@ -5,7 +5,7 @@ import (
 	"io"
 	"log/syslog"
 	"os"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/spoor-project/spoor/internal/statesync"
@@ -16,7 +16,8 @@ import (
 type Log struct {
 	// Out and Err are the console, for what is normal and for what is not; nil is none.
 	Out, Err io.Writer
-	file     atomic.Pointer[os.File] // nil is none
+	mu       sync.Mutex // of file: what is being written is not closed
+	file     *os.File   // nil is none
 	// Syslog may be nil.
 	Syslog *syslog.Writer
 }
@@ -29,14 +30,30 @@ func (l *Log) Reopen(path string) error {
 	var f *os.File
 	if path != "" {
 		var err error
-		if f, err = os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
+		if f, err = openLog(path); err != nil {
 			return err
 		}
 	}
-	if old := l.file.Swap(f); old != nil {
-		old.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.Close()
 	}
+	l.file = f
 	return nil
+}
+
+func openLog(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
+// write appends a line to the file.
+func (l *Log) write(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		io.WriteString(l.file, line)
+	}
 }
 
 // Printf logs a line, without a newline at its end.
@@ -50,9 +67,7 @@ func (l *Log) Printf(level statesync.Level, format string, args ...any) {
 	if console != nil {
 		io.WriteString(console, line)
 	}
-	if f := l.file.Load(); f != nil {
-		io.WriteString(f, line)
-	}
+	l.write(line)
 	if s := l.Syslog; s != nil {
 		switch level {
 		case statesync.Info:
@@ -69,9 +84,7 @@ func (l *Log) Printf(level statesync.Level, format string, args ...any) {
 
 // Entry logs a flow or an expectation that the kernel has refused.
 func (l *Log) Entry(text string) {
-	if f := l.file.Load(); f != nil {
-		fmt.Fprintf(f, "%s\t%s\n", time.Now().Format(time.ANSIC), text)
-	}
+	l.write(fmt.Sprintf("%s\t%s\n", time.Now().Format(time.ANSIC), text))
 	if l.Syslog != nil {
 		l.Syslog.Err(text)
 	}

@@ -2,56 +2,45 @@ package agent
 
 import (
 	"context"
-	"reflect"
 
 	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/statesync"
 )
 
-// Reload takes over what can change while the daemon runs: filter, timeouts, limits of the log, and the
-// delay of a reading after a loss. It returns the names of settings that differ and need a restart; those stay
-// as they are. Only while Run does.
+// Reload takes over what can change while the daemon runs: filter, timeouts, the delay of a reading after a loss, and the log of
+// ended flows, which is opened anew, as it may have been moved away. It returns the settings that differ and need a restart,
+// as they are written in the file; those stay as they are. Only while Run does.
 func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (restart []string) {
 	d.call(ctx, func() {
-		now := *d.cfg.Load()
-		general, sync := now.General, now.Sync
-		general.Filter = cfg.General.Filter
-		general.NetlinkOverrunResync = cfg.General.NetlinkOverrunResync
-		general.LogFile, general.Syslog = cfg.General.LogFile, cfg.General.Syslog // the caller's
-		restart = append(restart, differing("General", general, cfg.General)...)
-		if sync != nil && cfg.Sync != nil {
-			s := *sync
-			s.CommitTimeout, s.PurgeTimeout = cfg.Sync.CommitTimeout, cfg.Sync.PurgeTimeout
-			if (s.CommitTimeout > 0) != (sync.CommitTimeout > 0) {
-				// Whether timeouts are sent at all is the engine's.
-				s.CommitTimeout = sync.CommitTimeout
+		next := *d.cfg.Load()
+		next.General.Filter = cfg.General.Filter
+		next.General.NetlinkOverrunResync = cfg.General.NetlinkOverrunResync
+		next.General.LogFile = cfg.General.LogFile // the caller's
+		if next.Sync != nil && cfg.Sync != nil {
+			s := *next.Sync
+			s.PurgeTimeout = cfg.Sync.PurgeTimeout
+			if (s.CommitTimeout > 0) == (cfg.Sync.CommitTimeout > 0) { // whether timeouts are sent at all is the engine's
+				s.CommitTimeout = cfg.Sync.CommitTimeout
 			}
-			restart = append(restart, differing("Sync", s, *cfg.Sync)...)
-			sync = &s
-		} else if (sync == nil) != (cfg.Sync == nil) {
-			restart = append(restart, "Sync")
+			next.Sync = &s
 		}
-		if !reflect.DeepEqual(now.Stats, cfg.Stats) {
-			restart = append(restart, "Stats")
+		if next.Stats != nil && cfg.Stats != nil {
+			s := *next.Stats
+			if err := d.ledger.reopen(cfg.Stats.LogFile); err != nil {
+				d.log.Printf(statesync.Error, "reload: can't open logfile `%s', lines go on to where they went: %v", cfg.Stats.LogFile, err)
+			} else {
+				s.LogFile = cfg.Stats.LogFile
+			}
+			next.Stats = &s
 		}
-		if now.HelperSetup != cfg.HelperSetup || !reflect.DeepEqual(now.Helpers, cfg.Helpers) {
-			restart = append(restart, "Helper")
-		}
-		f := newFilter(general.Filter)
+		restart = config.Differing(&next, cfg)
+		f := newFilter(next.General.Filter)
 		f.helpers, f.anyHelper = d.kernel.filter().helpers, d.kernel.filter().anyHelper
 		d.kernel.wanted.Store(f)
-		now.General, now.Sync = general, sync
-		d.cfg.Store(&now)
+		if err := d.kernel.filterEvents(next.General.Filter); err != nil {
+			d.log.Printf(statesync.Error, "reload: cannot set event filtering: %v", err)
+		}
+		d.cfg.Store(&next)
 	})
 	return restart
-}
-
-// differing names the fields in which two structs differ.
-func differing(prefix string, a, b any) (names []string) {
-	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
-	for i := range x.NumField() {
-		if !reflect.DeepEqual(x.Field(i).Interface(), y.Field(i).Interface()) {
-			names = append(names, prefix+"."+x.Type().Field(i).Name)
-		}
-	}
-	return names
 }

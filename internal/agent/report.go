@@ -253,21 +253,24 @@ func appendQueues(b []byte, s *Status) []byte {
 	if s.Sync == nil {
 		return b
 	}
-	// The original's nodes are what it allocates for queueing alone: not objects of the caches, which lie in
-	// a queue without.
-	nodes := s.Sync.Errors.Len
-	for _, w := range s.Sync.Waiting {
-		if w.Control {
-			nodes++
-		}
-	}
-	b = fmt.Appendf(b, "allocated queue nodes:\t\t%12d\n\n", nodes)
+	b = fmt.Appendf(b, "allocated queue nodes:\t\t%12d\n\n", s.Sync.queueNodes())
 	b = appendQueue(b, "txqueue", &s.Sync.Transmit)
 	b = appendQueue(b, "errorq", &s.Sync.Errors)
 	if s.Sync.Mode == statesync.FTFW {
 		b = appendQueue(b, "rsqueue", &s.Sync.Resend)
 	}
 	return b
+}
+
+// queueNodes are what the original allocates for queueing alone: not objects of the caches, which lie in a queue without.
+func (s *SyncStatus) queueNodes() int {
+	n := s.Errors.Len
+	for _, w := range s.Waiting {
+		if w.Control {
+			n++
+		}
+	}
+	return n
 }
 
 func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
@@ -300,6 +303,7 @@ func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
 //	  transmit_queue,
 //	  error_queue        {length, limit, overflows}
 //	  resend_queue       likewise, in FTFW
+//	  queue_nodes        messages queued that are not about a cached object
 //	  waiting            [{control, seq, flags}]: what is in the resend queue, oldest first; flags of control messages
 //	stats_cache          in the statistics mode: as internal_cache
 //	traffic              {bytes, packets}: what ended flows have carried
@@ -341,6 +345,7 @@ type (
 		TransmitQueue   queueJSON     `json:"transmit_queue"`
 		ErrorQueue      queueJSON     `json:"error_queue"`
 		ResendQueue     *queueJSON    `json:"resend_queue,omitempty"`
+		QueueNodes      int           `json:"queue_nodes"`
 		Waiting         []waitingJSON `json:"waiting,omitzero"`
 	}
 	cacheJSON struct {
@@ -459,6 +464,7 @@ func syncJSONOf(s *SyncStatus) *syncJSON {
 		Channels:      make([]channelJSON, len(s.Channels)),
 		TransmitQueue: queueJSON(s.Transmit),
 		ErrorQueue:    queueJSON(s.Errors),
+		QueueNodes:    s.queueNodes(),
 	}
 	if s.NoInternalCache {
 		j.Bypass = (*bypassJSON)(&c.Bypass)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -282,7 +283,7 @@ func TestStatusJSON(t *testing.T) {
 			`"packets_sent":0,"packets_received":0,"errors_sent":0,"errors_received":0,"server_connected":true,"client_connected":false}],` +
 			`"transmit_queue":{"length":0,"limit":26,"overflows":0},"error_queue":{"length":0,"limit":0,"overflows":27},` +
 			`"resend_queue":{"length":2,"limit":0,"overflows":0},` +
-			`"waiting":[{"control":true,"seq":28,"flags":40},{"control":false,"seq":29}]},` +
+			`"queue_nodes":1,"waiting":[{"control":true,"seq":28,"flags":40},{"control":false,"seq":29}]},` +
 			`"traffic":{"bytes":18446744073709551615,"packets":30},` +
 			`"runtime":{"uptime":90,"events":31,"events_filtered":32,"events_unknown":33,"events_failed":34,"dump_unknown":35,` +
 			`"overruns":36,"flushes":37,"resyncs":38,"buffer_size":39,"reads_failed":40,"requests_unknown":41}}`},
@@ -291,11 +292,11 @@ func TestStatusJSON(t *testing.T) {
 			s.Caches.Bypass.New, s.Injected.DestroyFailed = 1, 2
 		}), `{"sync":{"mode":"NOTRACK","expectation_sync":true,"bypass":{"new":1,"updated":0,"destroyed":0},` +
 			`"injected":{"created":0,"create_failed":0,"updated":0,"update_failed":0,"destroyed":0,"destroy_failed":2},` +
-			`"network":` + noNetwork + `,"channels":[],"transmit_queue":` + noQueue + `,"error_queue":` + noQueue + `},` + noRest},
+			`"network":` + noNetwork + `,"channels":[],"transmit_queue":` + noQueue + `,"error_queue":` + noQueue + `,"queue_nodes":0},` + noRest},
 		{"nothing waits", sampleSync(func(s *SyncStatus) {}),
 			`{"sync":{"mode":"FTFW","expectation_sync":false,"internal_cache":` + noCounts + `,"external_cache":` + noCounts +
 				`,"network":` + noNetwork + `,"channels":[],"transmit_queue":` + noQueue + `,"error_queue":` + noQueue +
-				`,"resend_queue":` + noQueue + `,"waiting":[]},` + noRest},
+				`,"resend_queue":` + noQueue + `,"queue_nodes":0,"waiting":[]},` + noRest},
 		{"statistics mode", Status{Stats: &statesync.CacheStats{}}, `{"stats_cache":` + noCounts + `,` + noRest},
 		{"nothing configured", Status{}, `{` + noRest},
 	} {
@@ -404,5 +405,70 @@ func TestOriginalPrintsTheSameFields(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// fill gives every number in a value another one.
+func fill(v reflect.Value, next *uint64) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), next)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), next)
+		}
+	case reflect.Int, reflect.Int64:
+		*next++
+		v.SetInt(int64(*next))
+	case reflect.Uint64, reflect.Uint32:
+		*next++
+		v.SetUint(*next)
+	}
+}
+
+// TestJSONHasWhatTheTextsHave: every number of any text is in the object.
+func TestJSONHasWhatTheTextsHave(t *testing.T) {
+	const first = 100000 // so that numbers are not part of others
+	for _, c := range []struct {
+		name   string
+		status Status
+	}{
+		{"with caches", sampleSync(func(s *SyncStatus) { s.ExpectationSync = true })},
+		{"without", sampleSync(func(s *SyncStatus) { s.NoInternalCache, s.NoExternalCache, s.Mode = true, true, statesync.NOTRACK })},
+		{"statistics mode", Status{Stats: new(statesync.CacheStats)}},
+	} {
+		s, next := c.status, uint64(first)
+		if s.Sync != nil {
+			mode := s.Sync.Mode
+			s.Sync.Channels = make([]ChannelStatus, 2)
+			s.Sync.Channels[1].Active = true
+			for i := range s.Sync.Channels {
+				fill(reflect.ValueOf(&s.Sync.Channels[i]).Elem(), &next)
+			}
+			s.Sync.Waiting = []statesync.Waiting{{Seq: first - 1}, {Seq: first - 2, Control: true}}
+			fill(reflect.ValueOf(s.Sync).Elem(), &next)
+			s.Sync.Mode = mode
+		}
+		if s.Stats != nil {
+			fill(reflect.ValueOf(s.Stats).Elem(), &next)
+		}
+		fill(reflect.ValueOf(&s.Traffic).Elem(), &next)
+		fill(reflect.ValueOf(&s.Runtime).Elem(), &next)
+		object := string(appendStatusJSON(nil, &s))
+		numbers := 0
+		for request := range statistics {
+			text, _ := appendStatistics(nil, int32(request), &s)
+			for _, n := range regexp.MustCompile(`\d{6,}`).FindAllString(string(text), -1) {
+				numbers++
+				if !regexp.MustCompile(`\b` + n + `\b`).MatchString(object) {
+					t.Errorf("%s: request %d tells %s\n%s\nand the object does not\n%s", c.name, request, n, text, object)
+				}
+			}
+		}
+		if numbers < 15 {
+			t.Errorf("%s: only %d numbers", c.name, numbers)
+		}
 	}
 }

@@ -11,11 +11,8 @@ import (
 func (p *parser) complete() {
 	c := &p.file.Config
 	_, typed := p.file.Given("General.Scheduler.Type")
-	switch at, ranked := p.file.Given("General.Scheduler.Priority"); {
-	case typed && !ranked:
-		c.General.Scheduler.Priority = 0
-	case ranked && !typed:
-		c.General.Scheduler.Priority = maxPriority
+	if at, ranked := p.file.Given("General.Scheduler.Priority"); ranked && !typed {
+		c.General.Scheduler = nil
 		p.note(at, "Priority counts only with a Type: write \"Type rr\" as well")
 	}
 	if c.Sync != nil {

@@ -33,13 +33,13 @@ type General struct {
 	EventIterationLimit  uint32        // messages handled of one source before the others get their turn; 100
 	PollEvery            time.Duration // PollSecs: read the table so often, without events; 0 is events
 
-	Systemd   bool // tell systemd about start, stop and being alive; true
-	Scheduler Scheduler
-	Filter    *Filter  // nil without: everything passes
-	Metrics   *Metrics // nil without
+	Systemd   bool       // tell systemd about start, stop and being alive; true
+	Scheduler *Scheduler // nil without: as any other process
+	Filter    *Filter    // nil without: everything passes
+	Metrics   *Metrics   // nil without
 }
 
-// Scheduler is the daemon's real-time scheduling class: SCHED_RR with priority 99 unless configured.
+// Scheduler is the daemon's real-time scheduling class. There is one only with a Type.
 type Scheduler struct {
 	FIFO     bool // SCHED_FIFO instead of SCHED_RR
 	Priority int  // 0 to 99; 0 is what a Type without Priority means, and the kernel refuses it

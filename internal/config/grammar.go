@@ -135,20 +135,30 @@ var unixBlock = block[General]{name: "UNIX", scope: "General.UNIX", rows: []row[
 	}},
 }}
 
+// scheduler makes the section when its first line comes. A Type without Priority means priority 0.
+func (g *General) scheduler() *Scheduler {
+	if g.Scheduler == nil {
+		g.Scheduler = new(Scheduler)
+	}
+	return g.Scheduler
+}
+
 var schedulerBlock = block[General]{name: "Scheduler", scope: "General.Scheduler", rows: []row[General]{
 	{word: "Type", takes: name, read: func(p *parser, g *General, _, v token) {
 		switch strings.ToLower(v.text) {
 		case "rr":
-			g.Scheduler.FIFO = false
+			g.scheduler().FIFO = false
 		case "fifo":
-			g.Scheduler.FIFO = true
+			g.scheduler().FIFO = true
 		default:
 			p.fail(v, fmt.Sprintf("unknown scheduler `%s'", v.text), "the scheduler is rr or fifo")
 		}
 	}, show: func(w *printer, g *General) {
-		if g.Scheduler.FIFO {
+		switch {
+		case g.Scheduler == nil:
+		case g.Scheduler.FIFO:
 			w.line("Type", "fifo")
-		} else {
+		default:
 			w.line("Type", "rr")
 		}
 	}},
@@ -156,9 +166,13 @@ var schedulerBlock = block[General]{name: "Scheduler", scope: "General.Scheduler
 		if n := v.number(); n < 0 || n > maxPriority {
 			p.fail(v, "`Priority' must be [0, 99]\n", "the priority is a number from 1 to 99")
 		} else {
-			g.Scheduler.Priority = int(n)
+			g.scheduler().Priority = int(n)
 		}
-	}, show: func(w *printer, g *General) { w.line("Priority", strconv.Itoa(g.Scheduler.Priority)) }},
+	}, show: func(w *printer, g *General) {
+		if g.Scheduler != nil {
+			w.line("Priority", strconv.Itoa(g.Scheduler.Priority))
+		}
+	}},
 }}
 
 // logFile is LogFile with its default path. Turning it off does not undo a path given before.

@@ -43,7 +43,7 @@ func said(f *File) []string {
 
 func general() General {
 	return General{HashSize: 65536, HashLimit: 262144, LockFile: "/var/lock/conntrackd.lock", EventIterationLimit: 100,
-		NetlinkOverrunResync: 30 * time.Second, Systemd: true, Scheduler: Scheduler{Priority: 99}}
+		NetlinkOverrunResync: 30 * time.Second, Systemd: true}
 }
 
 func TestDefaults(t *testing.T) {
@@ -126,12 +126,14 @@ var settings = []setting{
 	{"General", "NetlinkEventsReliable", func(c *Config) any { return c.General.NetlinkEventsReliable }, false, anyBoolean, noBoolean},
 	{"General", "Nice", func(c *Config) any { return nil }, nil, map[string]any{"-20": nil, "+5": nil}, []string{"5", "x", "on", "- 5"}},
 	{"General", "Systemd", func(c *Config) any { return c.General.Systemd }, true, anyBoolean, noBoolean},
-	{"Scheduler", "Type", func(c *Config) any { return c.General.Scheduler.FIFO }, false,
-		map[string]any{"rr": false, "fifo": true, "Fifo": true}, []string{"5", "on", ""}},
-	{"Scheduler", "Priority", func(c *Config) any { return c.General.Scheduler.Priority }, 99,
-		map[string]any{"0 Type rr": 0, "99 Type rr": 99, "5 Type fifo": 5, "5": 99}, noNumber},
-	{"General", "Scheduler", func(c *Config) any { return c.General.Scheduler }, Scheduler{false, 99},
-		map[string]any{"{ }": Scheduler{false, 99}, "{ Type fifo }": Scheduler{true, 0}, "{ Type rr Priority 1 }": Scheduler{false, 1}}, []string{"rr", "{ rr }"}},
+	{"Scheduler", "Type", func(c *Config) any { return c.General.Scheduler }, (*Scheduler)(nil),
+		map[string]any{"rr": &Scheduler{}, "fifo": &Scheduler{FIFO: true}, "Fifo": &Scheduler{FIFO: true}}, []string{"5", "on", ""}},
+	{"Scheduler", "Priority", func(c *Config) any { return c.General.Scheduler }, (*Scheduler)(nil), map[string]any{
+		"0 Type rr": &Scheduler{}, "99 Type rr": &Scheduler{false, 99}, "5 Type fifo": &Scheduler{true, 5}, "5": (*Scheduler)(nil),
+	}, noNumber},
+	{"General", "Scheduler", func(c *Config) any { return c.General.Scheduler }, (*Scheduler)(nil), map[string]any{
+		"{ }": (*Scheduler)(nil), "{ Type fifo }": &Scheduler{true, 0}, "{ Type rr Priority 1 }": &Scheduler{false, 1},
+	}, []string{"rr", "{ rr }"}},
 	{"General", "UNIX", func(c *Config) any { return c.General.UNIXPath }, "", map[string]any{"{ }": "", "{ Path /a }": "/a"}, []string{"on", "/a"}},
 	{"General", "Filter", func(c *Config) any { return c.General.Filter }, (*Filter)(nil), map[string]any{
 		"{ }": &Filter{}, "From Userspace { }": &Filter{}, "From Kernelspace { }": &Filter{Kernelspace: true},

@@ -27,7 +27,6 @@ func Parse(file string, text []byte, look Lookup) *File {
 		warn: func(at token, text, advice string) { p.warn(at, text, advice) }}
 	p.helpers.c = &f.Config
 	defaults(&generalBlock, &f.Config.General)
-	f.Config.General.Scheduler.Priority = maxPriority
 	fill(p, &fileBlock, &f.Config)
 	p.complete()
 	if !f.failed {

@@ -167,6 +167,9 @@ func inNamespace(ns *os.File, open func() error) error {
 // PortID is the socket's address: the kernel puts it on events that its requests cause.
 func (c *Conn) PortID() uint32 { return c.portID }
 
+// SyscallConn gives access to the socket, for options that have no method here.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) { return c.raw, nil }
+
 // Close closes the socket and unblocks Send and Recv, which return [os.ErrClosed].
 func (c *Conn) Close() error {
 	c.closed.Store(true)

@@ -5,6 +5,7 @@ package nfnetlink
 import (
 	"errors"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -33,13 +34,14 @@ type Queue struct {
 // Dial fails with [errors.ErrUnsupported].
 func Dial(*Options) (*Conn, error) { return nil, errors.ErrUnsupported }
 
-func (*Conn) PortID() uint32                 { return 0 }
-func (*Conn) Close() error                   { return errors.ErrUnsupported }
-func (*Conn) SetDeadline(time.Time) error    { return errors.ErrUnsupported }
-func (*Conn) Send([]byte) error              { return errors.ErrUnsupported }
-func (*Conn) Recv([]byte) (int, error)       { return 0, errors.ErrUnsupported }
-func (*Conn) RecvMany([]byte) (int, error)   { return 0, errors.ErrUnsupported }
-func (*Conn) RecvQueued([]byte) (int, error) { return 0, errors.ErrUnsupported }
-func (*Conn) SetReadBuffer(int) (int, error) { return 0, errors.ErrUnsupported }
-func (*Conn) SetWriteBuffer(int) error       { return errors.ErrUnsupported }
-func (*Conn) Queue() (Queue, error)          { return Queue{}, errors.ErrUnsupported }
+func (*Conn) PortID() uint32                        { return 0 }
+func (*Conn) Close() error                          { return errors.ErrUnsupported }
+func (*Conn) SetDeadline(time.Time) error           { return errors.ErrUnsupported }
+func (*Conn) Send([]byte) error                     { return errors.ErrUnsupported }
+func (*Conn) Recv([]byte) (int, error)              { return 0, errors.ErrUnsupported }
+func (*Conn) RecvMany([]byte) (int, error)          { return 0, errors.ErrUnsupported }
+func (*Conn) RecvQueued([]byte) (int, error)        { return 0, errors.ErrUnsupported }
+func (*Conn) SetReadBuffer(int) (int, error)        { return 0, errors.ErrUnsupported }
+func (*Conn) SetWriteBuffer(int) error              { return errors.ErrUnsupported }
+func (*Conn) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
+func (*Conn) Queue() (Queue, error)                 { return Queue{}, errors.ErrUnsupported }

@@ -55,9 +55,15 @@ var canUnshare = sync.OnceValue(func() error {
 })
 
 // KernelLacks ends a test of what the running kernel was built without: it is skipped, whatever SPOOR_TEST_REQUIRE says, since no
-// installation can help. It fails if the kernel tells (/proc/config.gz) that it was built with the option.
+// installation can help. It fails if the variable lists the option itself, or if the kernel tells (/proc/config.gz) that it was
+// built with it.
 func KernelLacks(t testing.TB, option, reason string) {
 	t.Helper()
+	for required := range strings.SplitSeq(os.Getenv(requireVar), ",") {
+		if strings.TrimSpace(required) == option {
+			t.Fatalf("%s (%s=%s forbids to skip)", reason, requireVar, option)
+		}
+	}
 	if packed, err := os.Open("/proc/config.gz"); err == nil {
 		defer packed.Close()
 		unpacked, err := gzip.NewReader(packed)

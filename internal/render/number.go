@@ -30,10 +30,17 @@ func appendDecimal(b []byte, n uint64) []byte {
 		x, h, l := n/10_000, n/100%100*2, n%100*2
 		return append(b, digits[2*x+1], digits[h], digits[h+1], digits[l], digits[l+1])
 	case n < 1_000_000:
-		x, h, l := n/10_000*2, n/100%100*2, n%100*2
-		return append(b, digits[x], digits[x+1], digits[h], digits[h+1], digits[l], digits[l+1])
+		return appendSixDigits(b, n)
+	}
+	if n < 1_000_000_000_000 {
+		return appendSixDigits(appendDecimal(b, n/1_000_000), n%1_000_000)
 	}
 	return strconv.AppendUint(b, n, 10)
+}
+
+func appendSixDigits(b []byte, n uint64) []byte {
+	x, h, l := n/10_000*2, n/100%100*2, n%100*2
+	return append(b, digits[x], digits[x+1], digits[h], digits[h+1], digits[l], digits[l+1])
 }
 
 // digits has the numbers from 00 to 99.
@@ -98,14 +105,19 @@ var octets = func() (t [256]struct {
 func appendIPv4(b []byte, a [4]byte) []byte {
 	n := len(b)
 	b = append(b, "255.255.255.255."...)
-	room := (*[16]byte)(b[n:])
-	at := 0
+	return b[:putIPv4(b, n, a)]
+}
+
+// putIPv4 puts an address at b[at:], where there are 16 bytes of room, and returns where it ends.
+func putIPv4(b []byte, at int, a [4]byte) int {
+	room := (*[16]byte)(b[at:])
+	n := 0
 	for _, v := range a {
 		o := &octets[v]
-		*(*[4]byte)(room[at&15:]) = o.text
-		at += int(o.n)
+		*(*[4]byte)(room[n&15:]) = o.text
+		n += int(o.n)
 	}
-	return b[:n+at-1]
+	return at + n - 1
 }
 
 // appendIPv6 puts "::" for the first of the longest runs of two or more zero groups.

@@ -14,7 +14,14 @@ func appendTextFlow(b []byte, s *Style, f *flow.Flow, now time.Time) []byte {
 		family := f.Orig.Family()
 		b = appendProtocol(b, family.String(), uint64(family))
 	}
-	b = appendProtocol(b, protoName(proto), uint64(proto))
+	switch proto {
+	case flow.TCP: // nearly all are one of these two
+		b = append(b, "tcp      6 "...)
+	case flow.UDP:
+		b = append(b, "udp      17 "...)
+	default:
+		b = appendProtocol(b, protoName(proto), uint64(proto))
+	}
 	if f.Has.Has(flow.HasTimeout) {
 		b = append(appendDecimal(b, seconds(f.Timeout)), ' ')
 	}
@@ -23,7 +30,7 @@ func appendTextFlow(b []byte, s *Style, f *flow.Flow, now time.Time) []byte {
 			b = append(append(b, name...), ' ')
 		}
 	}
-	b = appendTextTuple(b, &f.Orig, "src=", "dst=")
+	b = appendTextEnds(b, &f.Orig)
 	if f.Orig.Zone != 0 {
 		b = append(appendUint(b, "zone-orig=", uint64(f.Orig.Zone)), ' ')
 	}
@@ -34,7 +41,7 @@ func appendTextFlow(b []byte, s *Style, f *flow.Flow, now time.Time) []byte {
 		b = append(b, "[UNREPLIED] "...)
 	}
 	if f.Has.Has(flow.HasReply) {
-		b = appendTextTuple(b, &f.Reply, "src=", "dst=")
+		b = appendTextEnds(b, &f.Reply)
 		if f.Reply.Zone != 0 {
 			b = append(appendUint(b, "zone-reply=", uint64(f.Reply.Zone)), ' ')
 		}
@@ -155,6 +162,21 @@ func appendProtocol(b []byte, name string, number uint64) []byte {
 	b = append(b, name...)
 	b = append(b, "         "[min(len(name), 8):]...) // 8 columns and a blank
 	return append(appendDecimal(b, number), ' ')
+}
+
+// appendTextEnds is appendTextTuple for a tuple of a flow, of which there are two in each line.
+func appendTextEnds(b []byte, t *flow.Tuple) []byte {
+	if !t.Src.Is4() || !t.Dst.Is4() || t.Proto.Shape() != flow.ShapePorts {
+		return appendTextTuple(b, t, "src=", "dst=")
+	}
+	at := len(b)
+	b = append(b, "src=255.255.255.255 dst=255.255.255.255 sport="...)
+	at = putIPv4(b, at+len("src="), t.Src.As4())
+	at += copy(b[at:], " dst=")
+	at = putIPv4(b, at, t.Dst.As4())
+	at += copy(b[at:], " sport=")
+	b = appendDecimal(b[:at], uint64(t.SrcPort))
+	return append(appendUint(b, " dport=", uint64(t.DstPort)), ' ')
 }
 
 // appendTextTuple appends the addresses of t, under the given names, and what tells

@@ -20,8 +20,8 @@ var measured = measure.Section{
 func render(res *results) string {
 	var b strings.Builder
 	m := &res.Machine
-	fmt.Fprintf(&b, "Made by `%s` on Linux %s, %s, %d cores; %s; the original is %s.\n\n",
-		res.Command, m.Kernel, m.CPU, m.Cores, m.Go, m.Original)
+	fmt.Fprintf(&b, "Made by `%s` on Linux %s, %s, %d processors, which together compute %.1f times as much as one; %s; the original is %s.\n\n",
+		res.Command, m.Kernel, m.CPU, m.Cores, m.Together, m.Go, m.Original)
 	renderSummary(&b, res)
 	renderTargets(&b, res)
 	renderOthers(&b, res)

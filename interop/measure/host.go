@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -95,11 +97,12 @@ func WarnIfBusy(say func(format string, args ...any)) {
 type Machine struct {
 	Kernel, CPU, Original, Go string
 	Cores                     int
+	Together                  float64 // see [Together]
 }
 
 // DescribeMachine describes it. The original tells its version in the first line of what it prints with the given option.
 func DescribeMachine(ctx context.Context, original, option string) Machine {
-	m := Machine{Kernel: "unknown", CPU: "unknown", Original: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU()}
+	m := Machine{Kernel: "unknown", CPU: "unknown", Original: "unknown", Go: runtime.Version(), Cores: runtime.NumCPU(), Together: Together()}
 	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
 		m.Kernel = string(bytes.TrimSpace(text))
 	}
@@ -116,4 +119,39 @@ func DescribeMachine(ctx context.Context, original, option string) Machine {
 		m.Original = first
 	}
 	return m
+}
+
+// Together is how many times as much all processors compute at once as one does alone. It is their number on real cores that
+// nobody else uses. Threads of one core share it, and the processors of a virtual machine may be such.
+func Together() float64 {
+	const (
+		tries = 25
+		turns = 20_000_000
+	)
+	n := runtime.GOMAXPROCS(0)
+	var ratios []float64
+	for range tries {
+		ratios = append(ratios, float64(n)*computing(1, turns).Seconds()/computing(n, turns).Seconds())
+	}
+	slices.Sort(ratios)
+	return ratios[tries/2]
+}
+
+// computing is how long some threads need for as many turns each of what keeps a core's units busy and no memory.
+func computing(threads, turns int) time.Duration {
+	start := time.Now()
+	var wg sync.WaitGroup
+	results := make([]uint64, threads)
+	for i := range threads {
+		wg.Go(func() {
+			a, b, c, d := uint64(i), uint64(1), uint64(2), uint64(3)
+			for range turns {
+				a, b, c, d = a*3+d, b*5+1, c^a, d+b
+			}
+			results[i] = a + b + c + d
+		})
+	}
+	wg.Wait()
+	runtime.KeepAlive(results)
+	return time.Since(start)
 }

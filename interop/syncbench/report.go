@@ -19,7 +19,7 @@ var measured = measure.Section{
 func render(res *results) string {
 	var b strings.Builder
 	m := &res.Machine
-	fmt.Fprintf(&b, "Made by `%s` on Linux %s, %s, %d cores; %s; the original is %s.\n", res.Command, m.Kernel, m.CPU, m.Cores, m.Go, m.Original)
+	fmt.Fprintf(&b, "Made by `%s` on Linux %s, %s, %d processors, which together compute %.1f times as much as one; %s; the original is %s.\n", res.Command, m.Kernel, m.CPU, m.Cores, m.Together, m.Go, m.Original)
 	fmt.Fprintf(&b, "Without daemons the machine tracked %s new UDP flows.\n\n", perSecond(int(res.Alone)))
 	renderSummary(&b, res)
 	renderTargets(&b, res)

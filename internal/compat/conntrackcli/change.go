@@ -100,16 +100,12 @@ func (x *executor) delete(c *conntrack.Client) (int, error) {
 		return 0, err
 	}
 	ctx := context.Background()
-	flows := c.Flows(ctx, x.selection())
-	t, err := x.openSnapshot(c)
+	t, err := x.open(c)
 	if err != nil {
 		return 0, err
 	}
-	if t != nil {
-		defer t.Close()
-		all := contexts{client: c}
-		flows = all.filled(t.Flows(ctx, x.selection()))
-	}
+	defer t.Close()
+	flows := t.Flows(ctx, x.selection())
 	if !x.given.has(optDryRun) {
 		flows = c.DeleteEach(ctx, flows)
 	}

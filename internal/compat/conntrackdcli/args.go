@@ -24,7 +24,7 @@ type command struct {
 
 	// Ours.
 	check   bool
-	dissect []string // hexadecimal texts or files; nil: not asked for
+	dissect *dissection // nil: not asked for
 	json    bool
 }
 
@@ -66,8 +66,8 @@ var xml = map[agent.Request]agent.Request{
 	agent.DumpInternalExpects: agent.DumpInternalExpXML, agent.DumpExternalExpects: agent.DumpExternalExpXML,
 }
 
-// json is what --json makes of a request.
-var json = map[agent.Request]agent.Request{
+// asJSON is what --json makes of a request.
+var asJSON = map[agent.Request]agent.Request{
 	agent.DumpInternal: agent.DumpInternalJSON, agent.DumpExternal: agent.DumpExternalJSON,
 	agent.DumpInternalExpects: agent.DumpInternalExpectsJSON, agent.DumpExternalExpects: agent.DumpExternalExpectsJSON,
 	agent.StatGeneral: agent.StatJSON,
@@ -105,8 +105,9 @@ func parse(args []string) (*command, error) {
 			case "--verify":
 				c.request, c.asks = agent.Verify, true
 			case "--dissect":
-				c.dissect = append([]string{}, args[i+1:]...)
-				return c, nil
+				var err error
+				c.dissect, err = parseDissection(args[i+1:], c.json)
+				return c, err
 			case "--help":
 				c.help = true
 				return c, nil
@@ -172,7 +173,7 @@ func parse(args []string) (*command, error) {
 		return c, usageError{invalid}
 	}
 	if c.json {
-		r, ok := json[c.request]
+		r, ok := asJSON[c.request]
 		if !ok || !c.asks {
 			return c, plainError{"--json goes with -i, -e or -s without a word"}
 		}

@@ -126,7 +126,9 @@ func (p *program) reload(ctx context.Context, d *agent.Daemon) {
 		return
 	}
 	restart := d.Reload(ctx, &file.Config)
-	p.log.Reopen(file.Config.General.LogFile)
+	if err := p.log.Reopen(file.Config.General.LogFile); err != nil {
+		p.log.Printf(statesync.Error, "reload: can't open logfile `%s', lines go on to where they went: %v", file.Config.General.LogFile, err)
+	}
 	p.log.Printf(statesync.Notice, "configuration reloaded")
 	if len(restart) > 0 {
 		p.log.Printf(statesync.Warning, "reload: these settings have changed, which takes a restart: %s", strings.Join(restart, ", "))
@@ -177,9 +179,17 @@ func (p *program) daemon(background bool) error {
 	}
 	lock.Close()
 	defer os.Remove(g.LockFile)
+	if g.Scheduler != nil {
+		if err := schedule(g.Scheduler); err != nil {
+			p.log.Printf(statesync.Warning, "scheduler configuration failed: %s. Likely a bug in conntrackd, please report it. "+
+				"Continuing with system default scheduler.", libc.ErrorText(err))
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE)
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP) // one that comes too early waits
 	d, err := agent.Open(p.cfg, p.log, uint32(time.Now().Unix()))
 	if err != nil {
 		var helper *agent.HelperError
@@ -208,8 +218,6 @@ func (p *program) daemon(background bool) error {
 	tell.say("READY=1")
 	stopDog := tell.watchdog(d.Alive)
 	defer stopDog()
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
 	go func() {
 		for {
 			select {
@@ -252,11 +260,21 @@ func cut(s string) (head, rest string, ok bool) {
 
 // openLogs opens what the daemon writes to.
 func (p *program) openLogs(g *config.General) error {
+	cannot := func(path string, err error) error {
+		fmt.Fprintf(p.stderr, "ERROR: can't open logfile `%s'.Reason: %s\n", path, libc.ErrorText(err))
+		return errFailed
+	}
 	if g.LogFile != "" {
 		if err := p.log.Reopen(g.LogFile); err != nil {
-			fmt.Fprintf(p.stderr, "ERROR: can't open logfile `%s'.Reason: %s\n", g.LogFile, libc.ErrorText(err))
-			return errFailed
+			return cannot(g.LogFile, err)
 		}
+	}
+	if s := p.cfg.Stats; s != nil && s.LogFile != "" { // the daemon opens it, but says this here
+		f, err := os.OpenFile(s.LogFile, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return cannot(s.LogFile, err)
+		}
+		f.Close()
 	}
 	if g.Syslog != "" {
 		w, err := agent.OpenSyslog(g.Syslog)

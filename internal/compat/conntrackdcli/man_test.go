@@ -146,7 +146,7 @@ func TestManualHasEveryKeyword(t *testing.T) {
 func TestManualHasTheDefaults(t *testing.T) {
 	page := manual(t, "conntrackd.conf.5")
 	for _, text := range []string{
-		"Sync { Mode FTFW { } TCP { IPv4_address 192.0.2.1 } } General { Metrics { } Scheduler { Type rr Priority 99 } }",
+		"Sync { Mode FTFW { } TCP { IPv4_address 192.0.2.1 } } General { Metrics { } }",
 		"Sync { Mode ALARM { } }", "Sync { Mode NOTRACK { } }", "Stats { }", "Helper { }",
 	} {
 		f := config.Parse("", []byte(text), config.Lookup{})

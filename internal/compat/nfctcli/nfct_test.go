@@ -185,6 +185,38 @@ func TestJSON(t *testing.T) {
 	check("nfct -o json list helper", none)
 }
 
+// The examples of docs/output.md are what is printed, and no member is left out.
+func TestJSONIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/output.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, ok := strings.Cut(string(page), "\n## nfct\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	if !ok {
+		t.Fatal("docs/output.md has no section about nfct")
+	}
+	k := newFakeKernel()
+	k.run(t, "nfct add timeout dns inet udp unreplied 5")
+	k.run(t, "nfct add helper ftp inet tcp")
+	k.policies[0].Use = 2
+	for _, line := range []string{"nfct get timeout dns -o json", "nfct get helper ftp -o json"} {
+		printed := k.run(t, line).stdout
+		if !strings.Contains(section, "\n"+printed) {
+			t.Errorf("%s is not in docs/output.md: %s", line, printed)
+		}
+		var members map[string]any
+		if err := json.Unmarshal([]byte(printed), &members); err != nil {
+			t.Fatal(err)
+		}
+		for name := range members {
+			if !strings.Contains(section, "`"+name+"`") {
+				t.Errorf("docs/output.md does not describe %s of %s", name, line)
+			}
+		}
+	}
+}
+
 // Our options are words that the original refuses; what it takes for something else stays
 // that.
 func TestOwnOptionsTakeNothingAway(t *testing.T) {

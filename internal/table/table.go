@@ -1,0 +1,198 @@
+package table
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/filter"
+	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/snapshot"
+)
+
+// worthwhile is from how many entries on a snapshot is faster than netlink, in
+// spite of the time it takes to load its program.
+const worthwhile = 30_000
+
+// Way says how a table is to be read.
+type Way string
+
+// The values of the environment variable SPOOR_SNAPSHOT; every other one is Fastest.
+const (
+	Fastest  Way = ""
+	Snapshot Way = "on"  // or fail, in small tables too
+	Netlink  Way = "off" // never by a snapshot
+)
+
+// Options says what [Open] opens. The zero value is the namespace of the calling thread, the fastest way, without identifiers.
+type Options struct {
+	NetNS string // path of the network namespace that the client is of; "" is the caller's
+	Way   Way
+	// IDs: flows must have their identifier, which a snapshot has to learn first.
+	IDs bool
+}
+
+// Table is the table of one network namespace. It is not for several goroutines.
+type Table struct {
+	client   *conntrack.Client
+	snap     *snapshot.Table // nil: over netlink
+	why      string
+	contexts contexts
+}
+
+// Open prepares to read the table of a client, which must outlive it. It fails only if a snapshot is insisted on.
+func Open(ctx context.Context, c *conntrack.Client, opts *Options) (*Table, error) {
+	t := &Table{client: c, contexts: contexts{client: c}}
+	if opts.Way == Netlink {
+		t.why = "SPOOR_SNAPSHOT=off"
+		return t, nil
+	}
+	if opts.Way != Snapshot {
+		u, err := c.Count(ctx)
+		if err != nil {
+			t.why = err.Error()
+			return t, nil // to read it will say the same
+		}
+		if u.Entries < worthwhile {
+			t.why = fmt.Sprintf("of %d entries; a snapshot is faster from %d on", u.Entries, worthwhile)
+			return t, nil
+		}
+	}
+	var known []flow.Flow
+	if opts.IDs {
+		var err error
+		if known, err = someFlows(ctx, c); err != nil || len(known) == 0 {
+			t.why = "there is no entry to learn from how identifiers are made"
+			return t, nil
+		}
+	}
+	snap, err := snapshot.Open(&snapshot.Options{NetNS: opts.NetNS})
+	if err == nil && known != nil {
+		if err = snap.LearnID(ctx, known); err != nil {
+			snap.Close()
+		}
+	}
+	switch {
+	case err == nil:
+		t.snap = snap
+	case opts.Way == Snapshot:
+		return nil, fmt.Errorf("SPOOR_SNAPSHOT=on: %w", err)
+	default:
+		t.why = err.Error()
+	}
+	return t, nil
+}
+
+// Close releases what the table holds; the client stays open.
+func (t *Table) Close() error {
+	if t.snap == nil {
+		return nil
+	}
+	return t.snap.Close()
+}
+
+// BySnapshot reports whether the table is read by a snapshot.
+func (t *Table) BySnapshot() bool { return t.snap != nil }
+
+// String tells how the table is read, and why.
+func (t *Table) String() string {
+	if t.snap != nil {
+		return fmt.Sprintf("by a snapshot, by %d workers", t.snap.Workers())
+	}
+	return "over netlink: " + t.why
+}
+
+// Workers is how many chunks are visited at once.
+func (t *Table) Workers() int {
+	if t.snap != nil {
+		return t.snap.Workers()
+	}
+	return 1
+}
+
+// Flows streams the flows that flt selects; nil selects all. They are as netlink reports them.
+func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Flow, error] {
+	if t.snap == nil {
+		return t.client.Flows(ctx, flt)
+	}
+	return func(yield func(flow.Flow, error) bool) {
+		for f, err := range t.snap.Flows(ctx, flt) {
+			if t.contexts.fill(&f); !yield(f, err) {
+				return
+			}
+		}
+	}
+}
+
+// Chunks hands the flows that flt selects to visit in pieces, on as many goroutines as there are workers. It
+// ends with the first error of a visit, or of the reading.
+func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chunk) error) error {
+	if t.snap != nil {
+		return t.snap.Chunks(ctx, flt, func(c *snapshot.Chunk) error {
+			return visit(&Chunk{table: t, part: c})
+		})
+	}
+	var failed error
+	err := visit(&Chunk{table: t, flows: func(yield func(*flow.Flow) bool) {
+		for f, err := range t.client.Flows(ctx, flt) {
+			if err != nil {
+				failed = err
+				return
+			}
+			if !yield(&f) {
+				return
+			}
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	return failed
+}
+
+// Chunk is a piece of the table.
+type Chunk struct {
+	table *Table
+	part  *snapshot.Chunk
+	flows iter.Seq[*flow.Flow] // without a part: the whole table
+}
+
+// Flows yields the flows of the chunk. One is valid until the next, and none after the visit.
+func (c *Chunk) Flows() iter.Seq[*flow.Flow] {
+	if c.part == nil {
+		return c.flows
+	}
+	return func(yield func(*flow.Flow) bool) {
+		for f := range c.part.Flows() {
+			c.table.contexts.fill(f)
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}
+
+// InTurn calls do when all chunks that lie before this one in the table have had their turn, and no other has. If the
+// reading has failed do is not called.
+func (c *Chunk) InTurn(do func()) {
+	if c.part == nil {
+		do()
+		return
+	}
+	c.part.InTurn(do)
+}
+
+// someFlows returns the flows at the beginning of a dump.
+func someFlows(ctx context.Context, c *conntrack.Client) ([]flow.Flow, error) {
+	var some []flow.Flow
+	for f, err := range c.Flows(ctx, nil) {
+		if err != nil {
+			return nil, err
+		}
+		if some = append(some, f); len(some) == 8 {
+			break
+		}
+	}
+	return some, nil
+}
