@@ -309,8 +309,14 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.metrics != nil {
 		start(d.serveMetrics)
 	}
+	helped := make(chan struct{})
 	if d.helpers != nil {
-		start(d.helpers.Run)
+		start(func(ctx context.Context) error {
+			defer close(helped)
+			return d.helpers.Run(ctx)
+		})
+	} else {
+		close(helped)
 	}
 	if s := d.cfg.Load().Sync; s != nil && s.DisableExternalCache {
 		start(d.inject)
@@ -320,6 +326,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	err := d.loop(ctx, failed)
 	d.stop()
+	<-helped // what waits in their queues has been answered
 	err = errors.Join(err, d.Close())
 	d.work.Wait()
 	return err
