@@ -221,7 +221,14 @@ func TestKernelLosesNothingWhenTheQueueIsFull(t *testing.T) {
 	for range sent - room {
 		seen[receive(t, conn)]++
 	}
-	answer(t, q, func(*Delivery) Verdict { return Verdict{} })
+	if !q.Full() {
+		t.Error("the queue is not full")
+	}
+	var log lines
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	w := newWorker(&Instance{Name: "tftp", Queue: testQueue}, protocolOf("tftp", flow.UDP), q, refuse{}, &limitedLog{log: &log})
+	go func() { done <- w.run(ctx) }()
 	for range room {
 		seen[receive(t, conn)]++
 	}
@@ -229,6 +236,17 @@ func TestKernelLosesNothingWhenTheQueueIsFull(t *testing.T) {
 		if n := seen[fmt.Sprint(i)]; n != 1 {
 			t.Errorf("packet %d arrived %d times", i, n)
 		}
+	}
+	if q.Full() {
+		t.Error("the queue is still full")
+	}
+	cancel()
+	q.Interrupt()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if want := fmt.Sprintf("error: queue %d is full: ", testQueue); !strings.Contains(log.String(), want) {
+		t.Errorf("nobody was told:\n%s", log.String())
 	}
 }
 
@@ -269,7 +287,7 @@ func TestKernelLosesNothingWhenTheSocketIsFull(t *testing.T) {
 	if dropped == 0 {
 		t.Error("the socket had room for all")
 	}
-	if want := fmt.Sprintf("error: queue %d is full: ", testQueue); !strings.Contains(log.String(), want) {
+	if want := fmt.Sprintf("error: the socket of queue %d is full: ", testQueue); !strings.Contains(log.String(), want) {
 		t.Errorf("nobody was told:\n%s", log.String())
 	}
 }

@@ -1,10 +1,14 @@
 package cthelper
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -41,6 +45,9 @@ type Queue struct {
 	seq  uint32
 	flow conntrack.Decoder
 	last bool // Next does not wait any more
+
+	room    int      // packets that may wait
+	waiting *os.File // the kernel's list of queues; nil if it cannot be read
 }
 
 const (
@@ -48,6 +55,8 @@ const (
 	queueRoom = 80 << 10
 	// queueBuffer is how much may wait in the socket. A packet of an ordinary network takes some 2 kB of it.
 	queueBuffer = 8 << 20
+	// defaultLen is how many packets may wait if nobody says otherwise (NFQNL_QMAX_DEFAULT).
+	defaultLen = 1024
 	// configTimeout bounds the wait for the kernel's answers, which come at once.
 	configTimeout = 5 * time.Second
 )
@@ -61,12 +70,16 @@ func OpenQueue(o *QueueOptions) (*Queue, error) {
 	}
 	// Less than asked for, where the user may not exceed the system's limit, is no failure.
 	conn.SetReadBuffer(queueBuffer)
-	return openQueue(conn, o)
+	q, err := openQueue(conn, o)
+	if err == nil {
+		q.waiting, _ = os.Open("/proc/thread-self/net/netfilter/nfnetlink_queue")
+	}
+	return q, err
 }
 
 // openQueue is OpenQueue on a socket, which it takes over.
 func openQueue(conn *nfnetlink.Conn, o *QueueOptions) (*Queue, error) {
-	q := &Queue{conn: conn, num: o.Num, in: make([]byte, 4*queueRoom)}
+	q := &Queue{conn: conn, num: o.Num, in: make([]byte, 4*queueRoom), room: int(cmp.Or(o.MaxLen, defaultLen))}
 	if err := q.configure(o); err != nil {
 		conn.Close()
 		return nil, err
@@ -132,7 +145,12 @@ func (q *Queue) request(fill func(*nfnetlink.Builder)) error {
 }
 
 // Close gives the queue up and unblocks Next. Packets that still wait are dropped by the kernel: see Interrupt.
-func (q *Queue) Close() error { return q.conn.Close() }
+func (q *Queue) Close() error {
+	if q.waiting != nil {
+		q.waiting.Close()
+	}
+	return q.conn.Close()
+}
 
 // Interrupt has Next return [os.ErrDeadlineExceeded], for who wants to go on with Last. Any goroutine may call it.
 func (q *Queue) Interrupt() { q.conn.SetDeadline(time.Unix(1, 0)) }
@@ -327,6 +345,23 @@ func (q *Queue) Dropped() uint32 {
 		return 0
 	}
 	return s.Dropped
+}
+
+// Full reports whether as many packets wait as may: others pass without a verdict, and nobody counts them.
+func (q *Queue) Full() bool {
+	if q.waiting == nil {
+		return false
+	}
+	var list [4096]byte // some fifty queues
+	n, _ := q.waiting.ReadAt(list[:], 0)
+	for line := range bytes.Lines(list[:n]) {
+		// Number, port, packets that wait, and what does not matter here.
+		if f := bytes.Fields(line); len(f) > 2 && string(f[0]) == strconv.Itoa(int(q.num)) {
+			waiting, err := strconv.Atoi(string(f[2]))
+			return err == nil && waiting >= q.room
+		}
+	}
+	return false
 }
 
 // busy reports whether err is the kernel's word that something is taken.

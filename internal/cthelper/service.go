@@ -201,10 +201,10 @@ func (w *worker) run(ctx context.Context) error {
 	}
 }
 
-// lookEvery bounds how often the socket is asked whether packets found no room.
+// lookEvery bounds how often the kernel is asked whether packets found no room.
 const lookEvery = 100 * time.Millisecond
 
-// lookForLosses says how many packets passed without being read.
+// lookForLosses says when packets pass without being read.
 func (w *worker) lookForLosses() {
 	now := time.Now()
 	if now.Sub(w.looked) < lookEvery {
@@ -212,8 +212,11 @@ func (w *worker) lookForLosses() {
 	}
 	w.looked = now
 	if dropped := w.queue.Dropped(); dropped != w.dropped {
-		w.log.Error("queue %d is full: %d packets passed without helper `%s' having read them", w.Queue, dropped-w.dropped, w.Name)
+		w.log.Error("the socket of queue %d is full: %d packets passed without helper `%s' reading them", w.Queue, dropped-w.dropped, w.Name)
 		w.dropped = dropped
+	}
+	if w.queue.Full() {
+		w.log.Error("queue %d is full: packets pass without helper `%s' reading them", w.Queue, w.Name)
 	}
 }
 
