@@ -32,7 +32,11 @@ func TestConntrackdClients(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			testClients(t, newPair(t, s, our, their), newPair(t, s, their, their))
+			asking := askingRequests
+			if name == "FTFW" {
+				asking += oddRequests
+			}
+			testClients(t, asking, newPair(t, s, our, their), newPair(t, s, their, their))
 		})
 	}
 }
@@ -42,14 +46,18 @@ const (
 	askingRequests = `
 		-s
 		-s {network|cache|runtime|link|multicast|rsqueue|process|queue|ct|expect}
-		-s {n|c|r|m|l|rs|p|q|ct|e|""}
 		-s -x
 		{-i|-e}
-		{-i|-e} {ct|expect|c|e|""}
+		{-i|-e} {ct|expect}
 		{-i|-e} -x
 		{-i|-e} {ct|expect} -x
 		-i -s
 		-s -i
+	`
+	// Only in one mode.
+	oddRequests = `
+		-s {n|c|r|m|l|rs|p|q|ct|e|""}
+		{-i|-e} {c|e|""}
 		xi
 		-internal
 	`
@@ -69,7 +77,7 @@ const (
 	`
 )
 
-func testClients(t *testing.T, p, reference *pair) {
+func testClients(t *testing.T, asking string, p, reference *pair) {
 	for _, n := range []*node{p.a, p.b, reference.a, reference.b} {
 		lines := ""
 		for i, r := range replicatedFlows {
@@ -80,7 +88,7 @@ func testClients(t *testing.T, p, reference *pair) {
 		n.load(lines)
 	}
 	nodes, clients := []*node{reference.a, p.a}, []tool{reference.a.tool, p.a.tool}
-	for _, requests := range []string{askingRequests, changingRequests, "-s\n-s cache\n-i\n-i -x\n"} {
+	for _, requests := range []string{asking, changingRequests, "-s\n-s cache\n-i\n-i -x\n"} {
 		for _, n := range nodes {
 			rest(t, n)
 		}

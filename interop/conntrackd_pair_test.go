@@ -410,3 +410,11 @@ func idlePair(t testing.TB, s setup, a, b tool) *pair {
 	p.b.configure(s, 2, 1)
 	return p
 }
+
+// secondCable joins the nodes of a pair once more.
+func secondCable(t testing.TB, p *pair) {
+	t.Helper()
+	nstest.Link(t,
+		nstest.End{NS: p.a.ns, Dev: "eth1", Addrs: []string{"10.0.1.1/24"}},
+		nstest.End{NS: p.b.ns, Dev: "eth1", Addrs: []string{"10.0.1.2/24"}})
+}

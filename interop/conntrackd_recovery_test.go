@@ -216,8 +216,11 @@ func TestConntrackdRecovery(t *testing.T) {
 			})
 		}},
 	} {
-		for _, s := range test.setups {
+		for i, s := range test.setups {
 			for who, tools := range castings(t) {
+				if i > 0 && tools[0] == tools[1] {
+					continue // the pairs that matter are mixed
+				}
 				t.Run(fmt.Sprintf("%s/%v/%s", test.name, s, who), func(t *testing.T) {
 					t.Parallel()
 					test.run(t, idlePair(t, s, tools[0], tools[1]))

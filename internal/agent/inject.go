@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/libc"
-	"github.com/spoor-project/spoor/internal/render"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
 )
@@ -177,7 +175,7 @@ func (in *injector) conclude(ctx context.Context, op *statesync.Operation, faile
 	}
 	*not++
 	in.daemon.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(failed))
-	in.daemon.log.Entry(string(render.NewPrinter(render.Flows, nil).AppendFlow(nil, f, time.Now())))
+	in.daemon.logFlow(f)
 	return nil
 }
 
@@ -187,6 +185,7 @@ func (d *Daemon) injectExpect(ctx context.Context, op *statesync.Operation) erro
 		err := perform(ctx, w, func(b *conntrack.Batch) { b.DeleteExpect(x.Tuple, x.Zone) })
 		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
 			d.log.Printf(statesync.Warning, "could not delete exp entry: %s", libc.ErrorText(err))
+			d.logExpect(x)
 		}
 		return ctx.Err()
 	}
@@ -198,6 +197,7 @@ func (d *Daemon) injectExpect(ctx context.Context, op *statesync.Operation) erro
 			text += ", even when deleting it first"
 		}
 		d.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(err))
+		d.logExpect(x)
 	}
 	return ctx.Err()
 }

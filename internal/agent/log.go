@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/syslog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,7 @@ func (l *Log) Printf(level statesync.Level, format string, args ...any) {
 
 // Entry logs a flow or an expectation that the kernel has refused.
 func (l *Log) Entry(text string) {
+	text = strings.TrimSuffix(text, "\n")
 	if f := l.file.Load(); f != nil {
 		fmt.Fprintf(f, "%s\t%s\n", time.Now().Format(time.ANSIC), text)
 	}

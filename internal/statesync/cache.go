@@ -67,6 +67,9 @@ func (c *expectations) visit(now Moment, visit func(x *flow.Expect, age, silent 
 func (e *Engine) FlushInternalExpects(now Moment) {
 	for i := e.internalExps.next(0); i != 0; i = e.internalExps.next(i) {
 		n := ofExpect | node(i)
+		if e.internalExps.objects[i].state != dead {
+			e.stats.InternalExps.Destroyed++
+		}
 		e.leave(n)
 		e.internalExps.remove(n)
 	}
@@ -74,6 +77,7 @@ func (e *Engine) FlushInternalExpects(now Moment) {
 
 // FlushExternalExpects is described with FlushInternalExpects.
 func (e *Engine) FlushExternalExpects(now Moment) {
+	e.stats.ExternalExps.Destroyed += uint64(len(e.externalExps.byKey))
 	e.externalExps = expectations{limit: e.opts.HashLimit}
 }
 

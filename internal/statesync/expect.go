@@ -97,12 +97,17 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 		return
 	}
 	if i != 0 {
+		was := c.objects[i].state
 		c.objects[i].exp = *x
 		c.objects[i].state = updated
 		if ev.Type == flow.New {
 			c.objects[i].state, c.objects[i].added = fresh, now.seconds()
 		}
-		e.stats.InternalExps.Updated++
+		if was == dead {
+			e.stats.InternalExps.Created++
+		} else {
+			e.stats.InternalExps.Updated++
+		}
 	} else {
 		if i = c.add(x); i == 0 {
 			e.stats.InternalExps.full()
@@ -179,6 +184,11 @@ func (e *Engine) toldExpect(m *wire.Message) wire.Fault {
 			e.stats.ExternalExps.full()
 			return 0
 		}
+		e.stats.ExternalExps.Created++
+		c.objects[i].added = e.now.seconds()
+	case m.Type == wire.ExpectNew: // another life of it
+		c.objects[i].exp = *x
+		e.stats.ExternalExps.Destroyed++
 		e.stats.ExternalExps.Created++
 		c.objects[i].added = e.now.seconds()
 	default:

@@ -76,7 +76,7 @@ const notKept = flow.HasUse | flow.HasOrigCounters | flow.HasReplyCounters
 
 func (e *Engine) added(ref mirror.Ref, f *flow.Flow, tell bool) {
 	if ref != 0 {
-		e.dropInternal(ref)
+		e.discard(ref)
 	}
 	e.flow = *f
 	e.flow.Has &^= notKept
@@ -147,6 +147,14 @@ func (e *Engine) destroyed(ref mirror.Ref, tell bool) {
 	}
 	e.internal.Meta(ref).state = dead
 	e.queueUp(flowNode(ref))
+}
+
+// discard forgets a flow at once, which counts as its end.
+func (e *Engine) discard(ref mirror.Ref) {
+	if e.internal.Meta(ref).state != dead {
+		e.stats.Internal.Destroyed++
+	}
+	e.dropInternal(ref)
 }
 
 // dropInternal forgets a flow at once.
@@ -246,6 +254,6 @@ func (e *Engine) EndReading(now Moment) {
 func (e *Engine) FlushInternal(now Moment) {
 	e.now = now
 	for ref := range e.internal.All() {
-		e.dropInternal(ref)
+		e.discard(ref)
 	}
 }

@@ -333,6 +333,7 @@ func (e *Engine) expire() {
 // FlushExternal empties the external cache. Nobody is told.
 func (e *Engine) FlushExternal(now Moment) {
 	e.now = now
+	e.stats.External.Destroyed += uint64(e.external.Len())
 	e.external.Clear()
 	e.byAge.first, e.byAge.last, e.byAge.len = 0, 0, 0
 }
