@@ -216,9 +216,7 @@ func (d *Daemon) handleLedger(ctx context.Context, r Request, conn net.Conn) {
 	case ResyncFlows, ResyncAll:
 		d.notice(ctx, "resync with master conntrack table")
 		d.call(ctx, func() { d.runtime.Resyncs++ })
-		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.ledger.read(d.now(), f) }); err != nil && ctx.Err() == nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
-		}
+		d.logFailure(ctx, d.eachFlow(ctx, func(f *flow.Flow) { d.ledger.read(d.now(), f) }))
 	case DumpInternal, DumpInternalXML, DumpInternalJSON:
 		d.dumpCache(ctx, r, conn, false, false, d.ledger.show)
 	case FlushCachesOld, FlushInternal:
@@ -278,25 +276,7 @@ func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 	if d.cfg.Load().Sync.DisableInternalCache {
 		return
 	}
-	if r != ResyncExpects {
-		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, false, false) }); err != nil && ctx.Err() == nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
-		}
-	}
-	if r == ResyncFlows || !d.cfg.Load().Sync.ExpectationSync {
-		return
-	}
-	for x, err := range d.kernel.client.Expects(ctx, flow.AnyFamily) {
-		if err != nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel expect table: %v", err) })
-			return
-		}
-		if d.kernel.filter().passesExpect(&x) {
-			d.call(ctx, func() {
-				d.engine.ExpectEvent(d.now(), &flow.ExpectEvent{Type: flow.New, Expect: x}, statesync.Commit)
-			})
-		}
-	}
+	d.logFailure(ctx, d.compareKernel(ctx, r != ResyncExpects, r != ResyncFlows, false))
 }
 
 // flushCaches forgets what is in the caches. Nobody is told.

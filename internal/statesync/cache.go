@@ -79,6 +79,7 @@ func (e *Engine) FlushInternalExpects(now Moment) {
 func (e *Engine) FlushExternalExpects(now Moment) {
 	e.stats.ExternalExps.Destroyed += uint64(len(e.externalExps.byKey))
 	e.externalExps = expectations{limit: e.opts.HashLimit}
+	e.expsByAge.clear()
 }
 
 // Knows reports whether f is in the internal cache, and lives.

@@ -36,13 +36,20 @@ func (e *Engine) item(n node) *item {
 	return &e.internal.Meta(mirror.Ref(n)).item
 }
 
-func (e *Engine) externalItem(n node) *item { return &e.external.Meta(mirror.Ref(n)).item }
+// externalItem is item of the external side.
+func (e *Engine) externalItem(n node) *item {
+	if n.kind() == ofExpect {
+		return &e.externalExps.objects[n.index()].item
+	}
+	return &e.external.Meta(mirror.Ref(n)).item
+}
 
 // Event takes in a change that the kernel has reported and that has passed the filters.
 func (e *Engine) Event(now Moment, ev *flow.Event, by Origin) {
 	e.now = now
 	if ev.Type == flow.Destroy {
 		e.count(&ev.Flow)
+		e.reading.flowEnded(&ev.Flow)
 	}
 	switch {
 	case by == Injector:
@@ -213,39 +220,6 @@ func Merge(dst, src *flow.Flow, which flow.Fields) {
 	} {
 		if has.Has(field.bit) {
 			field.set(dst, src)
-		}
-	}
-}
-
-// A reading of the kernel's table goes BeginReading, Read for each flow, EndReading.
-
-// BeginReading begins to compare the internal cache with the kernel's table.
-func (e *Engine) BeginReading(now Moment) {
-	e.now = now
-	e.generation++
-}
-
-// Read takes in a flow of the kernel's table. tell says that it is sent, as after events were lost; the
-// reading at the start and that of a request send nothing. At the start flows count as new.
-func (e *Engine) Read(now Moment, f *flow.Flow, tell, start bool) {
-	e.now = now
-	e.flow = *f
-	e.flow.Has &^= notKept
-	ref := e.internal.Find(&e.flow)
-	if start && ref == 0 {
-		e.added(0, &e.flow, tell)
-		return
-	}
-	e.changed(ref, &e.flow, tell)
-}
-
-// EndReading tells which flows have vanished: those that neither Read nor an event has told of since
-// BeginReading. Only after a reading that was complete.
-func (e *Engine) EndReading(now Moment) {
-	e.now = now
-	for ref := range e.internal.All() {
-		if o := e.internal.Meta(ref); o.seen != e.generation && o.state != dead {
-			e.destroyed(ref, true)
 		}
 	}
 }
