@@ -11,7 +11,7 @@ import (
 )
 
 // countedSteps are done one after the other on node a of a pair, each when the last has reached the peer; a step that begins with
-// ! is a request to the daemon, one with !! to the peer's. + makes an expectation.
+// ! is a request to the daemon, one with !! to the peer's; one with ? is done on the peer. + makes an expectation.
 const countedSteps = `
 	-I -s 1.1.1.1 -d 2.2.2.2 -p udp --sport 10 --dport 20 -t 5000
 	-I -s 1.1.1.1 -d 2.2.2.2 -p tcp --sport 10 --dport 20 --state SYN_SENT -t 5000
@@ -67,17 +67,7 @@ func TestConntrackdCounts(t *testing.T) {
 			for _, argv := range commandLines(countedSteps) {
 				step := strings.Join(argv[1:], " ")
 				for _, p := range pairs {
-					switch words, ok := strings.CutPrefix(step, "!"); {
-					case step == "+":
-						p.a.must("conntrack", "-F") // whatever there is of it
-						p.a.addAnnounced()
-					case ok && strings.HasPrefix(words, "!"):
-						p.b.client(strings.Fields(words[1:])...)
-					case ok:
-						p.a.client(strings.Fields(words)...)
-					default:
-						p.a.must(argv...)
-					}
+					p.do(step)
 				}
 				time.Sleep(300 * time.Millisecond) // what comes together is sent together, and counted once
 				for _, end := range []struct {
@@ -91,6 +81,26 @@ func TestConntrackdCounts(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// do takes a step on node a, or where the step says.
+func (p *pair) do(step string) {
+	p.a.t.Helper()
+	n, words := p.a, step
+	if rest, ok := strings.CutPrefix(step, "!!"); ok {
+		n, words = p.b, "!"+rest
+	} else if rest, ok := strings.CutPrefix(step, "?"); ok {
+		n, words = p.b, rest
+	}
+	switch request, ok := strings.CutPrefix(words, "!"); {
+	case step == "+":
+		n.must("conntrack", "-F") // whatever there is of it
+		n.addAnnounced()
+	case ok:
+		n.client(strings.Fields(request)...)
+	default:
+		n.must(append([]string{"conntrack"}, strings.Fields(words)...)...)
 	}
 }
 
