@@ -206,7 +206,7 @@ func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
 	}
 	var all []oneTold
 	d.call(ctx, func() {
-		d.engine.ExternalExpects(d.now(), func(x *flow.Expect, _, silent int) { all = append(all, oneTold{*x, silent}) })
+		d.engine.ExternalExpects(d.now(), func(c *statesync.CachedExpect) { all = append(all, oneTold{*c.Expect, c.Silent}) })
 	})
 	for i := range all {
 		x := &all[i].x

@@ -350,24 +350,23 @@ func (d *Daemon) dumpCache(ctx context.Context, r Request, conn net.Conn, extern
 }
 
 func (d *Daemon) dumpExpects(ctx context.Context, r Request, conn net.Conn) {
+	from, expires := d.engine.ExternalExpects, d.cfg.Load().Sync.Mode == config.ALARM
+	switch r {
+	case DumpInternalExpects, DumpInternalExpXML, DumpInternalExpectsJSON:
+		from, expires = d.engine.InternalExpects, false
+	}
 	var b []byte
 	d.call(ctx, func() {
-		visit := func(x *flow.Expect, age, _ int) {
+		from(d.now(), func(c *statesync.CachedExpect) {
 			switch r {
 			case DumpInternalExpXML, DumpExternalExpXML:
-				b = appendCachedExpectXML(b, x)
+				b = appendCachedExpectXML(b, c.Expect)
 			case DumpInternalExpectsJSON, DumpExternalExpectsJSON:
-				b = appendCachedExpectJSON(b, x, age)
+				b = appendCachedExpectJSON(b, c, expires)
 			default:
-				b = appendCachedExpect(b, x, age)
+				b = appendCachedExpect(b, c, expires)
 			}
-		}
-		switch r {
-		case DumpInternalExpects, DumpInternalExpXML, DumpInternalExpectsJSON:
-			d.engine.InternalExpects(d.now(), visit)
-		default:
-			d.engine.ExternalExpects(d.now(), visit)
-		}
+		})
 	})
 	reply(conn, b)
 }

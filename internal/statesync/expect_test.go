@@ -22,7 +22,7 @@ func (p *play) announce(typ flow.EventType, x flow.Expect) {
 }
 
 func (p *play) expected(node int, external bool) (n int) {
-	visit := func(*flow.Expect, int, int) { n++ }
+	visit := func(*CachedExpect) { n++ }
 	if external {
 		p.nodes[node].ExternalExpects(p.now, visit)
 	} else {

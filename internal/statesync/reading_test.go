@@ -153,12 +153,12 @@ func TestReadingTellsWhatExpectationsWereMissed(t *testing.T) {
 		want := []int{4, 5, 6, 8}
 		for _, who := range []struct {
 			name  string
-			visit func(Moment, func(*flow.Expect, int, int))
+			visit func(Moment, func(*CachedExpect))
 		}{{"node", a.InternalExpects}, {"peer", p.nodes[1].ExternalExpects}} {
 			var all []int
-			who.visit(p.now, func(x *flow.Expect, _, _ int) {
+			who.visit(p.now, func(c *CachedExpect) {
 				for i := range 10 {
-					if x.Master == tcp(i, 0).Orig {
+					if c.Expect.Master == tcp(i, 0).Orig {
 						all = append(all, i)
 					}
 				}
