@@ -31,7 +31,7 @@ func TestConntrackdSoak(t *testing.T) {
 	for name, tools := range map[string][2]tool{"ours both": {our, our}, "ours and theirs": {our, their}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := setup{timers: "StartupResync on"}
+			s := setup{timers: "StartupResync on", general: "NetlinkOverrunResync 2"}
 			k := &soaking{pair: idlePair(t, s, tools[0], tools[1]), t: t, peak: make(map[*node]int),
 				rand: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))}
 			k.start()
@@ -69,8 +69,9 @@ func TestConntrackdSoak(t *testing.T) {
 					t.Errorf("%s: %d KiB at most, %d KiB at first", n.name, k.peak[n], first[n])
 				}
 			}
-			t.Logf("%v: %d rounds, %d kills, %d flows made on a and %d on b, %d steps in all", time.Since(begun).Round(time.Second), k.rounds, k.kills,
-				k.loads[0].made, k.loads[1].made, k.steps)
+			t.Logf("%v: %d rounds, %d kills, %d flows made on a and %d on b, %d steps in all; equal within %v, then with %d overruns",
+				time.Since(begun).Round(time.Second), k.rounds, k.kills, k.loads[0].made, k.loads[1].made, k.steps,
+				k.slowest.Round(time.Millisecond), k.overrun)
 			if k.kills == 0 {
 				t.Error("nobody was killed")
 			}
@@ -88,6 +89,8 @@ type soaking struct {
 	loads                []*bustle
 	rounds, kills, steps int
 	peak                 map[*node]int // KiB resident
+	slowest              time.Duration // until all was equal
+	overrun              int           // overruns by then
 }
 
 // round has flows come and go for some seconds, and nodes die meanwhile. Then it compares all tables.
@@ -126,9 +129,13 @@ func (k *soaking) round(kills int) {
 		// A listing is what makes the kernel end what has run out.
 		n.must("env", "SPOOR_SNAPSHOT=off", "conntrack", "-L")
 	}
-	what := fmt.Sprintf("round %d", k.rounds)
+	what, begun := fmt.Sprintf("round %d", k.rounds), time.Now()
 	inStep(k.t, what+", a", k.a, k.b)
 	inStep(k.t, what+", b", k.b, k.a)
+	if took := time.Since(begun); took > k.slowest {
+		k.slowest = took
+		k.overrun = k.a.overruns() + k.b.overruns()
+	}
 	for n, size := range k.sizes() {
 		k.peak[n] = max(k.peak[n], size)
 	}
