@@ -57,6 +57,30 @@ func TestConntrackdOverrun(t *testing.T) {
 	}
 }
 
+// TestConntrackdOverrunWithoutCache is about the same without an internal cache. What has ended nobody knows then, but everything that
+// is there is told.
+func TestConntrackdOverrunWithoutCache(t *testing.T) {
+	t.Parallel()
+	for who, tools := range castings(t) {
+		if tools[0].foreign {
+			continue // 1.4.7 does nothing
+		}
+		t.Run(who, func(t *testing.T) {
+			t.Parallel()
+			p := newPair(t, setup{mode: "NOTRACK", timers: "DisableInternalCache on",
+				general: "NetlinkBufferSize 8192 NetlinkBufferSizeMaxGrowth 8192 NetlinkOverrunResync 1"}, tools[0], tools[1])
+			p.greeted()
+			daemon := p.a.running.cmd.Process
+			daemon.Signal(syscall.SIGSTOP)
+			newBustle(p.a).flows(1000)
+			daemon.Signal(syscall.SIGCONT)
+			settles(t, "overruns", "true", func() string { return strconv.FormatBool(p.a.overruns() > 0) })
+			kernel := func() string { table, _ := p.a.kernelTable(); return told(table) }
+			agree(t, "the peer's external cache", kernel, p.b.external)
+		})
+	}
+}
+
 // caughtUp waits until kernel, internal cache and the peer's external cache are equal, in flows and in expectations.
 func caughtUp(t *testing.T, what string, p *pair) {
 	t.Helper()
