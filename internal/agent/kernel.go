@@ -172,7 +172,13 @@ func (k *kernel) followExpects(ctx context.Context, deliver func(*flow.ExpectEve
 		if err != nil {
 			return err
 		}
-		if ev.Type != flow.Lost && k.filter().passesExpect(&ev.Expect) && !deliver(&ev) {
+		if ev.Type == flow.Lost {
+			k.failed.Add(1)
+			k.overruns.Add(1)
+		} else if !k.filter().passesExpect(&ev.Expect) {
+			continue
+		}
+		if !deliver(&ev) {
 			return nil
 		}
 	}
