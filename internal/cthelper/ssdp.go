@@ -11,6 +11,9 @@ import (
 // SSDP, the discovery of UPnP (UPnP Device Architecture, 1 and 4): a control point asks a multicast group over UDP; devices
 // answer from their own addresses and say where their description is, over HTTP. There the control point may subscribe to
 // events, which the device then sends to the address that it was told. All of them are texts of the form of HTTP.
+//
+// The expectations carry the helper's name, so that it reads what comes of them. The kernel looks it up among the helpers for the
+// expected protocol, so without an instance for TCP it refuses what an answer over UDP announces. Linux 6.18.24 ignores the name.
 
 const ssdpName = "ssdp"
 
@@ -19,7 +22,6 @@ var ssdpGroups = []netip.Addr{netip.MustParseAddr("239.255.255.250"), netip.Must
 func parseSSDP(p *Packet, _ []byte) Result {
 	var a Announcement
 	ok := false
-	// The expectations carry the helper, so an instance for UDP may come to see flows over TCP.
 	switch p.Flow.Orig.Proto {
 	case flow.UDP:
 		if p.State == New {
