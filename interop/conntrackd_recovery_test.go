@@ -429,3 +429,32 @@ func TestConntrackdBadLine(t *testing.T) {
 		})
 	}
 }
+
+// TestConntrackdReunion: flows that end while the active node's daemon is away are forgotten by our passive one, without being told to.
+func TestConntrackdReunion(t *testing.T) {
+	t.Parallel()
+	for who, tools := range castings(t) {
+		if who == "ours active" {
+			continue // theirs keeps them
+		}
+		for _, s := range []setup{{}, {channel: "TCP"}} {
+			t.Run(fmt.Sprintf("%v/%s", s, who), func(t *testing.T) {
+				t.Parallel()
+				p := idlePair(t, s, tools[0], tools[1])
+				p.start()
+				b := newBustle(p.a)
+				b.flows(300)
+				inStep(t, "before", p.a, p.b)
+				p.a.crash()
+				for range 100 {
+					b.must(b.remove())
+				}
+				p.a.start()
+				internal := func() string { return told(p.a.internal()) }
+				settlesWithin(t, time.Minute, "afterwards: the peer's external cache", internal, p.b.external)
+				b.steps(50)
+				inStep(t, "from then on", p.a, p.b)
+			})
+		}
+	}
+}

@@ -111,6 +111,7 @@ type Engine struct {
 	expsByAge    queue // ALARM: external expectations likewise
 	bulk         bulk
 	verify       verification
+	reunion      reunion
 
 	seq       uint32 // of the next message
 	hello     bool   // FTFW: said until it is answered
@@ -157,6 +158,7 @@ func (e *Engine) Run(now Moment) (next Moment) {
 		e.expire()
 	}
 	e.bulkOn()
+	e.reunited()
 	if e.opts.Mode != ALARM && e.transmit.len == 0 && now-e.lastRun >= aliveAfter {
 		e.keepAlive()
 	}

@@ -181,6 +181,7 @@ func (e *Engine) peerStarted(seq uint32) {
 	if e.acks.open && int32(seq-e.acks.from) < 0 {
 		e.acks.from, e.acks.window = seq, e.opts.AckWindow-1
 	}
+	e.reunite()
 }
 
 // handle carries out a message. Control messages are those that the mode knows.
@@ -272,6 +273,7 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		if ref == 0 {
 			return 0
 		}
+		e.toldAgain(e.external.Meta(ref))
 		e.dropExternal(ref)
 		e.stats.External.Destroyed++
 		return 0
@@ -295,6 +297,9 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		e.stats.External.Updated++
 	}
 	o := e.external.Meta(ref)
+	if !added {
+		e.toldAgain(o)
+	}
 	o.touched = e.now.seconds()
 	e.verified(o, added)
 	if e.opts.Mode == ALARM {
