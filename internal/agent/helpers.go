@@ -63,7 +63,7 @@ func (d *Daemon) helperAdvice(err error) string {
 		}
 		switch {
 		case errors.Is(err, syscall.EINVAL) && !d.cfg.Load().HelperSetup:
-			return "the kernel does not know this helper: write Setup on, or use nfct helper add"
+			return "the kernel does not know this helper: write Setup on, or use nfct add helper"
 		case errors.Is(err, syscall.EEXIST), errors.Is(err, syscall.EBUSY):
 			return "the kernel has a helper of this name: unload its module, nf_conntrack_" + refused.Name + " for most"
 		case errors.Is(err, syscall.EPERM):

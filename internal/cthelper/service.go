@@ -44,7 +44,7 @@ type Log interface {
 type Options struct {
 	Instances []Instance
 	// Register has the kernel told of helpers that it does not know. Without, only those can be run that were registered
-	// by other means (nfct helper add).
+	// by other means (nfct add helper).
 	Register bool
 	Kernel   Kernel
 	Log      Log

@@ -13,7 +13,7 @@ import (
 // events, which the device then sends to the address that it was told. All of them are texts of the form of HTTP.
 //
 // The expectations carry the helper's name, so that it reads what comes of them. The kernel looks it up among the helpers for the
-// expected protocol, so without an instance for TCP it refuses what an answer over UDP announces. Linux 6.18.24 ignores the name.
+// expected protocol, so without an instance for TCP it refuses what an answer over UDP announces. Linux 6.18.24 and later ignore the name.
 
 const ssdpName = "ssdp"
 
