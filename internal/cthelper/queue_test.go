@@ -39,7 +39,7 @@ func fakeQueue(t testing.TB) (*Queue, *nfnetlinktest.Peer) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { q.Close() })
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(2 * time.Minute)) // some machines are emulated
 	return q, peer
 }
 
