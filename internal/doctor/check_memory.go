@@ -57,6 +57,9 @@ func checkMemory(f *Facts) Verdict {
 		return ok(found, each, size(full), size(f.Memory.Value), share).measure(m)
 	}
 	fits := f.Memory.Value / 100 * memoryWarn / 2 / (f.entrySize() + bucketSize)
+	if fits >= 1000 {
+		fits -= fits % 1000
+	}
 	return v.means("The kernel cannot swap its table out: before it is full the machine may be out of memory and kill programs. Each namespace may fill one.").
 		measure(m).mend(f.set(netfilter+"nf_conntrack_max", max(fits, 1), false, "if so many entries are enough"))
 }

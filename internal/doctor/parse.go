@@ -108,7 +108,7 @@ func parseCapable(text string) (has, ok bool) {
 	for line := range strings.Lines(text) {
 		if value, found := strings.CutPrefix(line, "CapEff:"); found {
 			set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64)
-			return set&(1<<capNetAdmin) != 0, err == nil
+			return err == nil && set&(1<<capNetAdmin) != 0, err == nil
 		}
 	}
 	return false, false
