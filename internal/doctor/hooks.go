@@ -20,6 +20,8 @@ const (
 	trackingFunctionEnd = "_conntrack_in" // ipv4_conntrack_in, ipv6_conntrack_in
 )
 
+const hookOption = "CONFIG_NETFILTER_NETLINK_HOOK"
+
 // hooked asks the kernel whether connection tracking is among what it calls for packets that come in.
 func hooked(dial func(*nfnetlink.Options) (*nfnetlink.Conn, error)) Fact[bool] {
 	conn, err := dial(nil)
@@ -34,7 +36,7 @@ func hooked(dial func(*nfnetlink.Options) (*nfnetlink.Conn, error)) Fact[bool] {
 		case errors.Is(err, syscall.EPERM):
 			return missing[bool]("only root may see the hooks")
 		case errors.Is(err, syscall.EINVAL):
-			return missing[bool]("this kernel does not tell its hooks (CONFIG_NETFILTER_NETLINK_HOOK, Linux 5.14)")
+			return missing[bool]("this kernel does not tell its hooks (" + hookOption + ", Linux 5.14)")
 		case err != nil:
 			return missing[bool](err.Error())
 		case found:

@@ -34,37 +34,36 @@ type Host struct {
 func (h *Host) Look(ctx context.Context, interval time.Duration) (*Facts, error) {
 	f := &Facts{}
 	g := &gatherer{Host: h, ctx: ctx, facts: f, root: h.files()}
-	if h.root == nil {
-		if client, err := conntrack.Dial(&conntrack.Options{NetNS: h.NetNS}); err == nil {
-			defer client.Close()
-			g.client = client
-		} else {
-			g.refused = err
-		}
-	}
-	err := h.inside(func() error {
-		g.machine()
-		g.sysctls()
+	defer g.close()
+	var looked time.Time
+	look := func() error {
+		looked = time.Now()
 		f.Now = g.sample()
 		return nil
-	})
-	if err != nil {
+	}
+	if err := h.inside(func() error {
+		g.machine()
+		g.sysctls()
+		g.modules()
+		g.dial()
+		return look()
+	}); err != nil {
 		return nil, err
 	}
 	g.access()
 	g.census()
 	g.snapshot()
 	if interval > 0 {
-		f.Before = f.Now
-		begin := time.Now()
+		first := looked
 		select {
 		case <-ctx.Done():
-		case <-time.After(interval):
+		case <-time.After(time.Until(first.Add(interval))):
 		}
-		if err := h.inside(func() error { f.Now = g.sample(); return nil }); err != nil {
+		f.Before = f.Now
+		if err := h.inside(look); err != nil {
 			return nil, err
 		}
-		f.Elapsed = time.Since(begin)
+		f.Elapsed = looked.Sub(first)
 	}
 	return f, ctx.Err()
 }
@@ -73,11 +72,14 @@ func (h *Host) Look(ctx context.Context, interval time.Duration) (*Facts, error)
 func (h *Host) Apply(s *Setting) error {
 	return h.inside(func() error {
 		file, err := os.OpenFile("/"+sysctlPath(s.Sysctl), os.O_WRONLY, 0)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = file.WriteString(s.Value + "\n")
+			err = errors.Join(err, file.Close())
 		}
-		_, err = file.WriteString(s.Value + "\n")
-		return errors.Join(err, file.Close())
+		if errors.Is(err, unix.EROFS) {
+			err = fmt.Errorf("%w: only the host of this container may change it", err)
+		}
+		return err
 	})
 }
 
@@ -176,8 +178,36 @@ func (g *gatherer) machine() {
 		l.Process = strings.TrimSpace(name)
 	}
 	f.Log = g.log()
+}
+
+// modules finds out what is loaded.
+func (g *gatherer) modules() {
+	f := g.facts
+	f.Tracking, f.Netlink = g.module("nf_conntrack"), g.module("nf_conntrack_netlink")
+	if f.Tracking.Value != "" {
+		return
+	}
+	if _, err := fs.Stat(g.root, "proc/sys/net"); f.NoSysctls == "" {
+		f.Tracking = known("built in")
+	} else if err == nil {
+		f.Tracking = known("") // it would have settings
+	}
+}
+
+// dial opens the way to the kernel, unless there is no tracking: to ask for it would load it.
+func (g *gatherer) dial() {
+	if g.Host.root != nil || g.facts.Tracking.Known && g.facts.Tracking.Value == "" {
+		return
+	}
+	g.client, g.refused = conntrack.Dial(&conntrack.Options{NetNS: g.NetNS})
 	if g.client != nil {
-		f.Hooked = hooked(nfnetlink.Dial)
+		g.facts.Hooked = hooked(nfnetlink.Dial)
+	}
+}
+
+func (g *gatherer) close() {
+	if g.client != nil {
+		g.client.Close()
 	}
 }
 
@@ -219,13 +249,9 @@ func (g *gatherer) sysctls() {
 	}
 }
 
-// access finds out which modules are there, and what the process may do.
+// access finds out what the process may ask.
 func (g *gatherer) access() {
 	f := g.facts
-	f.Tracking, f.Netlink = g.module("nf_conntrack"), g.module("nf_conntrack_netlink")
-	if f.Tracking.Value == "" && f.NoSysctls == "" {
-		f.Tracking = known("built in")
-	}
 	if g.client != nil {
 		_, g.refused = g.client.Count(g.ctx)
 	}

@@ -187,6 +187,24 @@ func TestHooksTellWhetherPacketsAreTracked(t *testing.T) {
 	}
 }
 
+// TestLiveHooks asks the kernel before a rule needs tracking, and after.
+func TestLiveHooks(t *testing.T) {
+	ns := nstest.New(t)
+	nstest.NeedTool(t, "nft")
+	ask := func() (f Fact[bool]) {
+		ns.Do(func() { f = hooked(nfnetlink.Dial) })
+		return f
+	}
+	before := ask()
+	if strings.Contains(before.Why, hookOption) {
+		nstest.KernelLacks(t, hookOption, before.Why)
+	}
+	ns.MustRun(t, "nft", "table ip t { chain c { type filter hook input priority 0; ct state new accept; }; }")
+	if after := ask(); before != known(false) || after != known(true) {
+		t.Errorf("before %+v, after %+v", before, after)
+	}
+}
+
 // TestLiveNamespace looks at a namespace with entries, and somebody who does not read what he asked for.
 func TestLiveNamespace(t *testing.T) {
 	ns := nstest.New(t)
