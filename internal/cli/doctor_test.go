@@ -38,7 +38,7 @@ func TestDoctorMendsWhatIsSafe(t *testing.T) {
 	fix := append(mine, "--fix")
 
 	out, note := s.must(mine...)
-	if !strings.HasPrefix(out, "WARN  accounting   flows do not count") || !strings.Contains(out, "$ sysctl -w net.netfilter.nf_conntrack_acct=1\n") ||
+	if !strings.HasPrefix(out, "WARN  accounting   flows do not count") || !strings.Contains(out, "$ nsenter --net="+s.ns.Path()+" sysctl -w net.netfilter.nf_conntrack_acct=1\n") ||
 		!strings.Contains(out, "\nok    timestamps   flows know when they began\n") {
 		t.Errorf("report:\n%s", out)
 	}
@@ -115,7 +115,7 @@ func TestDoctorInANewNamespace(t *testing.T) {
 		t.Errorf("checks: %s, want %s", got, want)
 	}
 	for _, want := range []string{
-		`ok +modules +nf_conntrack`, `ok +privileges +the kernel answers`, `ok +usage +0 of [\d,]+ entries \(0%\)`, `ok +growth +the same number of entries \d+ms later`,
+		`ok +modules +nf_conntrack`, `ok +privileges +the kernel answers`, `ok +usage +0 of [\d,]+ entries \(0%\)`, `ok +growth +the same number of entries \S+ later`,
 		`ok +drops +0 dropped, 0 evicted`, `ok +accounting`, `ok +zones +no zone has entries`, `ok +memory +\d+ bytes an entry`, `ok +listeners +nobody`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + want).MatchString(out) {

@@ -48,7 +48,7 @@ func checkTimeouts(f *Facts) Verdict {
 		if f.Now.Entries.Known && hoarding && percent(silent, f.Max.Value) >= hoardBad && percent(f.Now.Entries.Value, f.Max.Value) >= usageBad {
 			level = Bad
 		}
-		mend = append(mend, f.set(netfilter+h.sysctl, h.sensible, false, "ends flows that are silent for longer; entries there are keep their time"))
+		mend = append(mend, f.set(netfilter+h.sysctl, h.sensible, false, "entries that are there keep the time they have; a flow that is silent for longer is forgotten"))
 	}
 	switch {
 	case set == 0:
@@ -61,6 +61,6 @@ func checkTimeouts(f *Facts) Verdict {
 		return ok("none is unusual, none hoards")
 	}
 	v := Verdict{Level: level, Found: strings.Join(found, "; ")}
-	return v.means("Entries stay although their flows have most likely ended without a word, and fill the table. RFC 5382 asks to keep established TCP " +
+	return v.means("Entries stay long after their flows have ended without a word, and may fill the table. RFC 5382 asks to keep established TCP " +
 		"connections for 2h 4m at least, RFC 4787 UDP for 2m.").mend(mend...)
 }

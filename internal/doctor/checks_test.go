@@ -4,6 +4,8 @@ package doctor
 
 import (
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,6 +245,50 @@ func TestVerdicts(t *testing.T) {
 		if (v.Level == Warn || v.Level == Bad) && v.Means == "" {
 			t.Errorf("%s: %q: what does it mean?", c.check, v.Found)
 		}
+	}
+}
+
+// TestCommandsAreOfTheNamespace: what is typed elsewhere must not change the wrong one.
+func TestCommandsAreOfTheNamespace(t *testing.T) {
+	f := healthy().set("nf_conntrack_acct", 0).entries(20_000, 30_000).with(func(f *Facts) {
+		f.NetNS = "/run/netns/blue"
+		f.Hooked.Value, f.Netlink.Value = false, ""
+		f.Sysctls[netfilter+"nf_conntrack_max"] = Sysctl{Value: 262144}
+	}).Facts
+	var got []string
+	for _, v := range Examine(f, "modules", "hooks", "growth", "accounting") {
+		for _, r := range v.Remedies {
+			got = append(got, r.Command)
+		}
+	}
+	want := []string{
+		"modprobe nf_conntrack_netlink",
+		"nsenter --net=/run/netns/blue nft list ruleset",
+		"spoor count --by src --top 10 unreplied --netns /run/netns/blue",
+		"nsenter --net=/run/netns/blue sysctl -w net.netfilter.nf_conntrack_buckets=524288",
+		"sysctl -w net.netfilter.nf_conntrack_max=524288",
+		"nsenter --net=/run/netns/blue sysctl -w net.netfilter.nf_conntrack_acct=1",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestTheGuideKnowsEachCheck: its table has a row for each, in order.
+func TestTheGuideKnowsEachCheck(t *testing.T) {
+	text, err := os.ReadFile("../../docs/spoor-doctor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []string
+	for line := range strings.Lines(string(text)) {
+		if name, found := strings.CutPrefix(line, "| `"); found {
+			name, _, _ = strings.Cut(name, "`")
+			rows = append(rows, name)
+		}
+	}
+	if !slices.Equal(rows, Names()) {
+		t.Errorf("%q, want %q", rows, Names())
 	}
 }
 

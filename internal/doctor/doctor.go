@@ -55,6 +55,17 @@ type Remedy struct {
 	Note string `json:"note,omitempty"`
 }
 
+// enter makes the command one for a namespace. What is the machine's, or is to be done outside, stays.
+func (r *Remedy) enter(netns string) {
+	switch {
+	case netns == "":
+	case r.Set != nil, strings.HasPrefix(r.Command, "nft "):
+		r.Command = "nsenter --net=" + netns + " " + r.Command
+	case strings.Contains(r.Command, "spoor "):
+		r.Command += " --netns " + netns
+	}
+}
+
 // Setting is a value of a kernel variable.
 type Setting struct {
 	Sysctl string // with dots: net.netfilter.nf_conntrack_acct
@@ -125,6 +136,9 @@ func Examine(f *Facts, names ...string) (all []Verdict) {
 		if wanted(c.name) {
 			v := c.judge(f)
 			v.Check = c.name
+			for i := range v.Remedies {
+				v.Remedies[i].enter(f.NetNS)
+			}
 			all = append(all, v)
 		}
 	}

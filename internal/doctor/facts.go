@@ -19,6 +19,9 @@ func missing[T any](why string) Fact[T] { return Fact[T]{Why: why} }
 
 // Facts is what is known about a machine and one of its network namespaces. The zero value is that nothing is.
 type Facts struct {
+	// NetNS is the path of the namespace; "" is the caller's.
+	NetNS string
+
 	// Sysctls are the kernel variables below net.netfilter and some of net.core, by their names with dots. NoSysctls says why
 	// there are none of net.netfilter.
 	Sysctls   map[string]Sysctl

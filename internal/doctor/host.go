@@ -32,7 +32,7 @@ type Host struct {
 // Look collects the facts. Between its two looks it waits for interval; 0 is only one look, and no rates. Whatever cannot be learned
 // is missing from the facts; an error is the context's, or that the namespace cannot be entered.
 func (h *Host) Look(ctx context.Context, interval time.Duration) (*Facts, error) {
-	f := &Facts{}
+	f := &Facts{NetNS: h.NetNS}
 	g := &gatherer{Host: h, ctx: ctx, facts: f, root: h.files()}
 	defer g.close()
 	var looked time.Time
