@@ -65,6 +65,7 @@ func (h *Host) Look(ctx context.Context, interval time.Duration) (*Facts, error)
 		}
 		f.Elapsed = looked.Sub(first)
 	}
+	f.Log = g.log() // with what was written meanwhile
 	return f, ctx.Err()
 }
 
@@ -177,7 +178,6 @@ func (g *gatherer) machine() {
 		name, _ := g.read(fmt.Sprintf("proc/%d/comm", l.PortID))
 		l.Process = strings.TrimSpace(name)
 	}
-	f.Log = g.log()
 }
 
 // modules finds out what is loaded.
