@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/spoor-project/spoor/filter"
+	"github.com/spoor-project/spoor/internal/doctor"
 	"github.com/spoor-project/spoor/internal/render"
 )
 
@@ -78,6 +79,8 @@ func optionValues(name string) []string {
 			all = append(all, f.String())
 		}
 		return all
+	case "check":
+		return doctor.Names()
 	case "keep-session":
 		return []string{"yes", "no", "auto"}
 	case "netns":

@@ -75,7 +75,9 @@ A query selects which; see
 .Sx QUERIES .
 Large tables are read by an eBPF program where that is possible, which takes a tenth of the time.
 .Pp
-Everything but the help needs the capability
+Everything but the help and most of
+.Cm doctor
+needs the capability
 .Dv CAP_NET_ADMIN
 in the network namespace.
 .Sh COMMANDS
@@ -163,6 +165,11 @@ Names of labels.
 .El
 .Sh EXIT STATUS
 0 for success, also if no flow is selected; 1 for a failure; 2 for a command line that makes no sense.
+.Cm doctor
+ends with 1 as well if something is bad; a warning is 0.
+With
+.Fl Fl nagios
+it ends with 0 if all is well, 1 for a warning, 2 if something is bad and 3 if nothing is wrong but something could not be looked at.
 .Sh EXAMPLES
 .Dl spoor list tcp and dport 443 and not assured
 .Dl spoor list --sort bytes --limit 20 'age > 1h'
@@ -170,6 +177,7 @@ Names of labels.
 .Dl spoor delete src 192.0.2.7
 .Dl spoor update --mark 0x10/0xf0 --yes src 10.0.0.0/8
 .Dl spoor watch --json dnat
+.Dl spoor doctor --fix
 .Sh SEE ALSO
 .Xr conntrack 8 ,
 .Xr conntrackd 8 ,
