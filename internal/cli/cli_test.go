@@ -193,7 +193,7 @@ func TestCount(t *testing.T) {
 		if want := "PROTO DPORT FLOWS SHARE PACKETS BYTES\ntcp 443 2 40.0% - -\nudp 53 2 40.0% - -\n"; squeezed(out) != want {
 			t.Errorf("count --by proto,dport:\n%s", out)
 		}
-		if note != "spoor: 5 flows in 3 groups, of which 1 are not shown\n" {
+		if note != "spoor: 5 flows in 3 groups, of which 1 is not shown\n" {
 			t.Errorf("note: %q", note)
 		}
 		out, _ = s.must("count", "--by", "nat-dst", "--json")
