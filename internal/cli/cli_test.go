@@ -557,3 +557,26 @@ func TestShortNumbersAndTimes(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// BenchmarkLine is what spoor list does with each flow.
+func BenchmarkLine(b *testing.B) {
+	cols, err := columnsNamed(usualColumns)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := look{now: time.Now()}
+	flows := make([]flow.Flow, 512)
+	for i := range flows {
+		f := &flows[i]
+		f.Has = flow.HasReply | flow.HasStatus | flow.HasTimeout | flow.HasState | flow.HasOrigCounters | flow.HasReplyCounters | flow.HasStart
+		f.Orig = flow.Tuple{Proto: flow.TCP, Src: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 7}), SrcPort: uint16(i * 127), Dst: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), DstPort: 443}
+		f.Reply, _ = f.Orig.Inverse()
+		f.Status, f.State, f.Timeout = flow.SeenReply|flow.Assured|flow.Confirmed, flow.TCPEstablished, time.Duration(i)*time.Hour
+		f.OrigCounters.Bytes, f.Start = uint64(i*i*1000), flow.Timestamp(l.now.Add(-time.Duration(i)*time.Minute).UnixNano())
+	}
+	var line []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		line = appendLine(line[:0], cols, &l, &flows[i%len(flows)])
+	}
+}

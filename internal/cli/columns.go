@@ -2,7 +2,6 @@ package cli
 
 import (
 	"encoding/binary"
-	"fmt"
 	"math"
 	"net/netip"
 	"slices"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // column is a part of each line of a list.
@@ -181,16 +181,16 @@ const blanks = "                                        "
 // aligned fills b[begin:] up to the width.
 func aligned(b []byte, begin, width int, right, last bool) []byte {
 	missing := width - (len(b) - begin)
-	switch {
-	case missing <= 0 || last && !right:
-		return b
-	case right:
-		b = append(b, blanks[:missing]...)
-		copy(b[begin+missing:], b[begin:])
-		copy(b[begin:], blanks[:missing])
+	if missing <= 0 || last && !right {
 		return b
 	}
-	return append(b, blanks[:missing]...)
+	end := len(b)
+	b = append(b, blanks...)
+	if right {
+		copy(b[begin+missing:end+missing], b[begin:end])
+		copy(b[begin:begin+missing], blanks)
+	}
+	return b[:end+missing]
 }
 
 func appendProto(b []byte, _ *look, f *flow.Flow) []byte { return append(b, f.Orig.Proto.String()...) }
@@ -223,18 +223,20 @@ func (l *look) appendEnd(b []byte, a netip.Addr, port uint16, p flow.Proto) []by
 	case name != "":
 		b = append(b, name...)
 	case a.Is6() && ports:
-		b = append(a.AppendTo(append(b, '[')), ']')
+		b = append(render.AppendAddr(append(b, '['), a), ']')
 	default:
-		b = a.AppendTo(b)
+		b = render.AppendAddr(b, a)
 	}
 	if !ports {
 		return b
 	}
 	b = append(b, ':')
-	if service := l.services[port]; service != "" {
-		return append(b, service...)
+	if l.services != nil {
+		if service := l.services[port]; service != "" {
+			return append(b, service...)
+		}
 	}
-	return strconv.AppendUint(b, uint64(port), 10)
+	return render.AppendDecimal(b, uint64(port))
 }
 
 // appendNAT appends what source and destination are translated into.
@@ -281,16 +283,21 @@ func appendShort(b []byte, n uint64) []byte {
 
 // appendTime appends a time in its two largest units: 59s, 5m30s, 3h02m, 4d23h.
 func appendTime(b []byte, d time.Duration) []byte {
-	s := int(d / time.Second)
+	s := uint64(d / time.Second)
 	switch {
 	case s < 60:
-		return fmt.Appendf(b, "%ds", s)
+		return append(strconv.AppendUint(b, s, 10), 's')
 	case s < 3600:
-		return fmt.Appendf(b, "%dm%02ds", s/60, s%60)
+		return appendTwo(b, s/60, 'm', s%60, 's')
 	case s < 86400:
-		return fmt.Appendf(b, "%dh%02dm", s/3600, s/60%60)
+		return appendTwo(b, s/3600, 'h', s/60%60, 'm')
 	}
-	return fmt.Appendf(b, "%dd%02dh", s/86400, s/3600%24)
+	return appendTwo(b, s/86400, 'd', s/3600%24, 'h')
+}
+
+func appendTwo(b []byte, n uint64, unit byte, m uint64, lesser byte) []byte {
+	b = append(strconv.AppendUint(b, n, 10), unit)
+	return append(b, '0'+byte(m/10), '0'+byte(m%10), lesser)
 }
 
 // age is for how long the flow has lasted, or lasted.

@@ -87,9 +87,9 @@ func (a *arena) lists(ctx context.Context) error {
 	procfs.group, procfs.finished = withoutTargets, nil
 	procfs.teams = []team{{"procfs", always("/bin/cat", "/proc/net/nf_conntrack")}, a.floor(floorDump)}
 
-	front := &contest{what: "spoor list", entries: measure.Grouped(all), runs: a.plan.Runs,
-		teams: []team{{ours, always(a.plan.Front, "list")}, {conntrackList, always(a.plan.Ours, "-L")}},
-		judge: ratioTo(1, conntrackList)}
+	front := &contest{what: "spoor list (theirs: conntrack -L)", entries: measure.Grouped(all), runs: a.plan.Runs,
+		teams: []team{{ours, always(a.plan.Front, "list")}, a.program(theirs, "-L"), {conntrackList, always(a.plan.Ours, "-L")}},
+		judge: ratioTo(1, theirs)}
 	largest := &contest{what: "spoor count --by src --top 20", entries: measure.Grouped(all), runs: a.plan.Runs,
 		teams: []team{{ours, always(a.plan.Front, "count", "--by", "src", "--top", "20")}},
 		finished: func(s *sample) string {
