@@ -187,6 +187,14 @@ func TestSameAsNetlink(t *testing.T) {
 	here := netip.MustParseAddr("127.0.0.1")
 	to := nstest.ServeEcho(t, ns, "tcp", "127.0.0.1:0")
 	nstest.Exchange(t, ns, "tcp", netip.AddrPortFrom(here, 0), to, 3)
+	nstest.Wait(t, "the end of the conversation", func() bool {
+		for f, err := range c.Flows(ctx, &filter.Filter{Orig: filter.Side{Dst: filter.Addrs{Addr: here}}}) {
+			if err != nil || f.State != flow.TCPTimeWait {
+				return false
+			}
+		}
+		return true
+	})
 
 	// Other namespaces have entries too.
 	_, other := place(t)

@@ -193,7 +193,7 @@ func TestCount(t *testing.T) {
 		if want := "PROTO DPORT FLOWS SHARE PACKETS BYTES\ntcp 443 2 40.0% - -\nudp 53 2 40.0% - -\n"; squeezed(out) != want {
 			t.Errorf("count --by proto,dport:\n%s", out)
 		}
-		if note != "spoor: 5 flows in 3 groups, of which 1 are not shown\n" {
+		if note != "spoor: 5 flows in 3 groups, of which 1 is not shown\n" {
 			t.Errorf("note: %q", note)
 		}
 		out, _ = s.must("count", "--by", "nat-dst", "--json")
@@ -249,6 +249,12 @@ func TestDeleteAsksAndCanBeUndone(t *testing.T) {
 		t.Errorf("not everything came back: %s", s.count(""))
 	}
 	s.answer = ""
+	if out, _ := s.must("delete", "--json", "--dry-run", "tcp"); out != `{"selected":3,"done":0,"gone":0,"kept":0,"dry_run":true}`+"\n" {
+		t.Errorf("--json --dry-run: %s", out)
+	}
+	if out, _ := s.must("update", "--json", "--yes", "--mark", "9", "tcp"); out != `{"selected":3,"done":3,"gone":0,"kept":0}`+"\n" {
+		t.Errorf("--json: %s", out)
+	}
 	if _, note := s.must("delete", "--yes", "--limit", "2", "--undo", "-", "any"); note != "spoor: 2 flows deleted\n" || s.count("") != "3" {
 		t.Errorf("--limit 2: %s", note)
 	}
@@ -507,6 +513,7 @@ func TestCommandLinesThatMakeNoSense(t *testing.T) {
 		{"delete", "A query selects flows; any selects all"},
 		{"delete --keep-session perhaps any", "choose from yes, no and auto"},
 		{"update tcp", "update what?"},
+		{"delete --json tcp", "add --yes or --dry-run"},
 		{"watch --json --rate", "exclude each other"},
 		{"watch --template {{.Foo", "--template: "},
 		{"help frob", `there is no command "frob"`},
@@ -557,5 +564,28 @@ func TestShortNumbersAndTimes(t *testing.T) {
 	}
 	if got := grouped(1234567); got != "1,234,567" {
 		t.Error(got)
+	}
+}
+
+// BenchmarkLine is what spoor list does with each flow.
+func BenchmarkLine(b *testing.B) {
+	cols, err := columnsNamed(usualColumns)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := look{now: time.Now()}
+	flows := make([]flow.Flow, 512)
+	for i := range flows {
+		f := &flows[i]
+		f.Has = flow.HasReply | flow.HasStatus | flow.HasTimeout | flow.HasState | flow.HasOrigCounters | flow.HasReplyCounters | flow.HasStart
+		f.Orig = flow.Tuple{Proto: flow.TCP, Src: netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), 7}), SrcPort: uint16(i * 127), Dst: netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}), DstPort: 443}
+		f.Reply, _ = f.Orig.Inverse()
+		f.Status, f.State, f.Timeout = flow.SeenReply|flow.Assured|flow.Confirmed, flow.TCPEstablished, time.Duration(i)*time.Hour
+		f.OrigCounters.Bytes, f.Start = uint64(i*i*1000), flow.Timestamp(l.now.Add(-time.Duration(i)*time.Minute).UnixNano())
+	}
+	var line []byte
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		line = appendLine(line[:0], cols, &l, &flows[i%len(flows)])
 	}
 }

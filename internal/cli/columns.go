@@ -181,16 +181,16 @@ const blanks = "                                        "
 // aligned fills b[begin:] up to the width.
 func aligned(b []byte, begin, width int, right, last bool) []byte {
 	missing := width - (len(b) - begin)
-	switch {
-	case missing <= 0 || last && !right:
-		return b
-	case right:
-		b = append(b, blanks[:missing]...)
-		copy(b[begin+missing:], b[begin:])
-		copy(b[begin:], blanks[:missing])
+	if missing <= 0 || last && !right {
 		return b
 	}
-	return append(b, blanks[:missing]...)
+	end := len(b)
+	b = append(b, blanks...)
+	if right {
+		copy(b[begin+missing:end+missing], b[begin:end])
+		copy(b[begin:begin+missing], blanks)
+	}
+	return b[:end+missing]
 }
 
 func appendProto(b []byte, _ *look, f *flow.Flow) []byte { return append(b, f.Orig.Proto.String()...) }
@@ -223,18 +223,20 @@ func (l *look) appendEnd(b []byte, a netip.Addr, port uint16, p flow.Proto) []by
 	case name != "":
 		b = append(b, name...)
 	case a.Is6() && ports:
-		b = append(a.AppendTo(append(b, '[')), ']')
+		b = append(render.AppendAddr(append(b, '['), a), ']')
 	default:
-		b = a.AppendTo(b)
+		b = render.AppendAddr(b, a)
 	}
 	if !ports {
 		return b
 	}
 	b = append(b, ':')
-	if service := l.services[port]; service != "" {
-		return append(b, service...)
+	if l.services != nil {
+		if service := l.services[port]; service != "" {
+			return append(b, service...)
+		}
 	}
-	return strconv.AppendUint(b, uint64(port), 10)
+	return render.AppendDecimal(b, uint64(port))
 }
 
 // appendNAT appends what source and destination are translated into.

@@ -171,7 +171,8 @@ func (c *call) groups(by []tally.Field, sum *tally.Tally, largest []tally.Group)
 	c.out.WriteString(tabulate(rows, len(by)))
 	if !c.has("no-header") {
 		if rest := sum.Groups() - len(largest); rest > 0 {
-			c.tell("%s in %s, of which %s not shown", plural(total.Flows, "flow"), plural(uint64(sum.Groups()), "group"), grouped(uint64(rest))+" are")
+			are := map[bool]string{true: "is", false: "are"}[rest == 1]
+			c.tell("%s in %s, of which %s %s not shown", plural(total.Flows, "flow"), plural(uint64(sum.Groups()), "group"), grouped(uint64(rest)), are)
 		} else {
 			c.tell("%s in %s", plural(total.Flows, "flow"), plural(uint64(sum.Groups()), "group"))
 		}

@@ -50,7 +50,7 @@ type command struct {
 
 // To add a verb: write <verb>.go with its command, and add it here. Help, man page and completions follow by make generate.
 func commands() []*command {
-	return []*command{&listCommand, &countCommand, &deleteCommand, &updateCommand, &watchCommand, &topCommand}
+	return []*command{&listCommand, &countCommand, &deleteCommand, &updateCommand, &watchCommand, &topCommand, &doctorCommand}
 }
 
 // call is a command line being carried out.
@@ -70,6 +70,11 @@ func (e *usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
 
+// exitCode is an outcome that has been told already.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit %d", int(e)) }
+
 // Exit codes.
 const (
 	exitOK = iota
@@ -87,9 +92,12 @@ func Main(args []string, env *Env) int {
 		err = flushed
 	}
 	var usage *usageError
+	var code exitCode
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &code):
+		return int(code)
 	case errors.As(err, &usage):
 		fmt.Fprintf(env.Stderr, "spoor: %s\n", usage.text)
 		fmt.Fprintf(env.Stderr, "Try: spoor help%s\n", c.verb())
@@ -119,6 +127,8 @@ func (c *call) dispatch(args []string) error {
 		return c.help(args[1:])
 	case "version", "--version", "-V":
 		return c.version()
+	case completeWord:
+		return c.complete(args[1:])
 	}
 	for _, cmd := range commands() {
 		if cmd.name == args[0] {

@@ -40,13 +40,24 @@ func (c *call) open() (*source, error) {
 		return nil, err
 	}
 	s.narrow = s.query.Filter()
-	if word, given := c.value("netns", ""), c.has("netns"); given {
-		if s.netns, err = table.NamespacePath(word); err != nil {
-			return nil, usagef("there is no network namespace %q: see ip netns list", word)
-		}
+	if s.netns, err = c.namespace(); err != nil {
+		return nil, err
 	}
 	s.client, err = conntrack.Dial(&conntrack.Options{NetNS: s.netns})
 	return s, err
+}
+
+// namespace is the path of the network namespace that --netns names; "" is the caller's.
+func (c *call) namespace() (string, error) {
+	if !c.has("netns") {
+		return "", nil
+	}
+	word := c.value("netns", "")
+	path, err := table.NamespacePath(word)
+	if err != nil {
+		return "", usagef("there is no network namespace %q: see ip netns list", word)
+	}
+	return path, nil
 }
 
 func (s *source) close() { s.client.Close() }

@@ -36,6 +36,8 @@ var floors = map[string]int{
 	"internal/statesync/wire":       1,
 	"internal/statesync":            4,
 	"internal/tui":                  4,
+	"internal/cthelper":             4,
+	"internal/doctor":               4,
 	"internal/agent":                5,
 	"internal/mirror":               3,
 	"internal/table":                3,

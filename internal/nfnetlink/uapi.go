@@ -35,10 +35,12 @@ const (
 type Subsystem uint8
 
 const (
-	Conntrack        Subsystem = 1 // NFNL_SUBSYS_CTNETLINK
-	ConntrackExpect  Subsystem = 2 // NFNL_SUBSYS_CTNETLINK_EXP
-	ConntrackTimeout Subsystem = 8 // NFNL_SUBSYS_CTNETLINK_TIMEOUT
-	ConntrackHelper  Subsystem = 9 // NFNL_SUBSYS_CTHELPER
+	Conntrack        Subsystem = 1  // NFNL_SUBSYS_CTNETLINK
+	ConntrackExpect  Subsystem = 2  // NFNL_SUBSYS_CTNETLINK_EXP
+	PacketQueue      Subsystem = 3  // NFNL_SUBSYS_QUEUE
+	ConntrackTimeout Subsystem = 8  // NFNL_SUBSYS_CTNETLINK_TIMEOUT
+	ConntrackHelper  Subsystem = 9  // NFNL_SUBSYS_CTHELPER
+	Hook             Subsystem = 12 // NFNL_SUBSYS_HOOK (Linux 5.14)
 )
 
 // Group is a multicast group, NFNLGRP_* of include/uapi/linux/netfilter/nfnetlink.h.

@@ -149,7 +149,7 @@ func appendCSVDirection(b []byte, d *direction) []byte {
 		b = append(b, ",,"...)
 	}
 	if d.vtag != nil {
-		b = appendDecimal(b, uint64(*d.vtag))
+		b = AppendDecimal(b, uint64(*d.vtag))
 	}
 	b = append(b, ',')
 	if d.seqAdj == nil {
@@ -235,11 +235,11 @@ func appendCSVTuple(b []byte, t *flow.Tuple) []byte {
 		return append(b, noTuple...)
 	}
 	if t.Src.IsValid() {
-		b = appendPlainAddr(b, t.Src)
+		b = AppendAddr(b, t.Src)
 	}
 	b = append(b, ',')
 	if t.Dst.IsValid() {
-		b = appendPlainAddr(b, t.Dst)
+		b = AppendAddr(b, t.Dst)
 	}
 	b = append(b, ',')
 	shape := t.Proto.Shape()
@@ -256,7 +256,7 @@ func appendCSVTuple(b []byte, t *flow.Tuple) []byte {
 // appendCell appends a number if there is one, and a comma in any case.
 func appendCell(b []byte, has bool, n uint64) []byte {
 	if has {
-		b = appendDecimal(b, n)
+		b = AppendDecimal(b, n)
 	}
 	return append(b, ',')
 }

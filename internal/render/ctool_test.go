@@ -255,11 +255,11 @@ func FuzzAddress(f *testing.F) {
 			}
 		}
 		a := netip.AddrFrom16(raw)
-		if got, want := string(appendPlainAddr(nil, a)), a.String(); got != want {
-			t.Errorf("appendPlainAddr = %s, want %s", got, want)
+		if got, want := string(AppendAddr(nil, a)), a.String(); got != want {
+			t.Errorf("AppendAddr = %s, want %s", got, want)
 		}
-		if got, want := string(appendPlainAddr(nil, a.Unmap())), a.Unmap().String(); got != want {
-			t.Errorf("appendPlainAddr = %s, want %s", got, want)
+		if got, want := string(AppendAddr(nil, a.Unmap())), a.Unmap().String(); got != want {
+			t.Errorf("AppendAddr = %s, want %s", got, want)
 		}
 	})
 }

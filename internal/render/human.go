@@ -1,7 +1,6 @@
 package render
 
 import (
-	"fmt"
 	"strconv"
 	"time"
 )
@@ -24,16 +23,21 @@ func AppendShort(b []byte, n uint64) []byte {
 	return append(b, "kMGTPE"[unit])
 }
 
-// AppendSpan appends a time for people, in its two largest units: 59s, 5m30s, 3h02m, 4d23h. What is below a second is cut off.
+// AppendSpan appends a time for people, in its two largest units: 59s, 5m30s, 3h02m, 4d23h. What is below a second is cut off; a negative time is 0.
 func AppendSpan(b []byte, d time.Duration) []byte {
-	s := int(d / time.Second)
+	s := uint64(max(0, d) / time.Second)
 	switch {
 	case s < 60:
-		return fmt.Appendf(b, "%ds", s)
+		return append(strconv.AppendUint(b, s, 10), 's')
 	case s < 3600:
-		return fmt.Appendf(b, "%dm%02ds", s/60, s%60)
+		return appendTwo(b, s/60, 'm', s%60, 's')
 	case s < 86400:
-		return fmt.Appendf(b, "%dh%02dm", s/3600, s/60%60)
+		return appendTwo(b, s/3600, 'h', s/60%60, 'm')
 	}
-	return fmt.Appendf(b, "%dd%02dh", s/86400, s/3600%24)
+	return appendTwo(b, s/86400, 'd', s/3600%24, 'h')
+}
+
+func appendTwo(b []byte, n uint64, unit byte, m uint64, lesser byte) []byte {
+	b = append(strconv.AppendUint(b, n, 10), unit)
+	return append(b, '0'+byte(m/10), '0'+byte(m%10), lesser)
 }

@@ -225,10 +225,10 @@ func appendJSONProto(b []byte, p flow.Proto) []byte {
 
 func appendJSONTuple(b []byte, t *flow.Tuple) []byte {
 	if t.Src.IsValid() {
-		b = append(appendPlainAddr(append(appendKey(b, `,"src":`), '"'), t.Src), '"')
+		b = append(AppendAddr(append(appendKey(b, `,"src":`), '"'), t.Src), '"')
 	}
 	if t.Dst.IsValid() {
-		b = append(appendPlainAddr(append(appendKey(b, `,"dst":`), '"'), t.Dst), '"')
+		b = append(AppendAddr(append(appendKey(b, `,"dst":`), '"'), t.Dst), '"')
 	}
 	switch t.Proto.Shape() {
 	case flow.ShapePorts:
@@ -257,7 +257,7 @@ func appendKey(b []byte, key string) []byte {
 }
 
 func appendJSONUint(b []byte, key string, n uint64) []byte {
-	return appendDecimal(appendKey(b, key), n)
+	return AppendDecimal(appendKey(b, key), n)
 }
 
 // appendJSONName appends a string of ours, in which nothing needs escaping.

@@ -10,11 +10,11 @@ import (
 
 // appendUint appends name, which includes whatever separates it, and a number.
 func appendUint(b []byte, name string, n uint64) []byte {
-	return appendDecimal(append(b, name...), n)
+	return AppendDecimal(append(b, name...), n)
 }
 
-// appendDecimal appends a number. Most have few digits, which strconv takes a longer way to.
-func appendDecimal(b []byte, n uint64) []byte {
+// AppendDecimal appends a number. Most have few digits, which strconv takes a longer way to.
+func AppendDecimal(b []byte, n uint64) []byte {
 	switch {
 	case n < 10:
 		return append(b, digits[2*n+1])
@@ -33,7 +33,7 @@ func appendDecimal(b []byte, n uint64) []byte {
 		return appendSixDigits(b, n)
 	}
 	if n < 1_000_000_000_000 {
-		return appendSixDigits(appendDecimal(b, n/1_000_000), n%1_000_000)
+		return appendSixDigits(AppendDecimal(b, n/1_000_000), n%1_000_000)
 	}
 	return strconv.AppendUint(b, n, 10)
 }
@@ -62,7 +62,7 @@ func appendPadded(b []byte, n uint64, width int) []byte {
 			b = append(b, '0')
 		}
 	}
-	return appendDecimal(b, n)
+	return AppendDecimal(b, n)
 }
 
 // appendAddr appends an address the way glibc's inet_ntop does, which differs from
@@ -75,13 +75,13 @@ func appendAddr(b []byte, a netip.Addr) []byte {
 			return appendIPv4(append(b, "::"...), [4]byte(raw[12:]))
 		}
 	}
-	return appendPlainAddr(b, a)
+	return AppendAddr(b, a)
 }
 
-// appendPlainAddr appends an address in the form of RFC 5952. The zone of an IPv6
+// AppendAddr appends an address in the form of RFC 5952. The zone of an IPv6
 // address is left out; no flow has one. This and its helpers are written by hand
 // because each line has four addresses: netip.Addr.AppendTo takes twice the time.
-func appendPlainAddr(b []byte, a netip.Addr) []byte {
+func AppendAddr(b []byte, a netip.Addr) []byte {
 	switch {
 	case a.Is4():
 		return appendIPv4(b, a.As4())

@@ -251,7 +251,7 @@ func appendState(b []byte, p flow.Proto, state uint8) []byte {
 	if name := p.StateName(state); name != "" {
 		return append(b, name...)
 	}
-	return appendDecimal(b, uint64(state))
+	return AppendDecimal(b, uint64(state))
 }
 
 // typeNames has the types of events as they are written here.
@@ -277,7 +277,7 @@ func appendDuration(b []byte, f *flow.Flow, now time.Time) []byte {
 		end = f.Stop
 	}
 	usec := uint64(max(0, end-f.Start)) / 1000
-	b = appendDecimal(b, usec/1e6)
+	b = AppendDecimal(b, usec/1e6)
 	return appendPadded(append(b, '.'), usec%1e6, 6)
 }
 

@@ -39,7 +39,7 @@ func (p *Printer) AppendStats(b []byte, s *CPUStats) []byte {
 		b = strconv.AppendInt(append(b, `{"cpu":`...), int64(s.CPU), 10)
 		for i, n := range values {
 			b = append(AppendJSONString(append(b, ','), s.Names[i]), ':')
-			b = appendDecimal(b, n)
+			b = AppendDecimal(b, n)
 		}
 		b = append(b, '}')
 	case CSV:
@@ -47,7 +47,7 @@ func (p *Printer) AppendStats(b []byte, s *CPUStats) []byte {
 		for _, name := range p.names {
 			b = append(b, ',')
 			if i := slices.Index(s.Names, name); i >= 0 && i < len(values) {
-				b = appendDecimal(b, values[i])
+				b = AppendDecimal(b, values[i])
 			}
 		}
 	default:

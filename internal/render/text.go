@@ -23,7 +23,7 @@ func appendTextFlow(b []byte, s *Style, f *flow.Flow, now time.Time) []byte {
 		b = appendProtocol(b, protoName(proto), uint64(proto))
 	}
 	if f.Has.Has(flow.HasTimeout) {
-		b = append(appendDecimal(b, seconds(f.Timeout)), ' ')
+		b = append(AppendDecimal(b, seconds(f.Timeout)), ' ')
 	}
 	if f.Has.Has(flow.HasState) {
 		if name := stateName(proto, f.State); name != "" {
@@ -121,7 +121,7 @@ func appendTextExpect(b []byte, s *Style, x *flow.Expect, typ flow.EventType, no
 	}
 	b = appendEventType(b, typ)
 	if x.Has.Has(flow.ExpectHasTimeout) {
-		b = append(appendDecimal(b, seconds(x.Timeout)), ' ')
+		b = append(AppendDecimal(b, seconds(x.Timeout)), ' ')
 	}
 	b = append(appendUint(b, "proto=", uint64(x.Tuple.Proto)), ' ')
 	b = appendTextTuple(b, &x.Tuple, "src=", "dst=")
@@ -161,7 +161,7 @@ var expectFlagNames = [...]string{"PERMANENT", "INACTIVE", "USERSPACE"}
 func appendProtocol(b []byte, name string, number uint64) []byte {
 	b = append(b, name...)
 	b = append(b, "         "[min(len(name), 8):]...) // 8 columns and a blank
-	return append(appendDecimal(b, number), ' ')
+	return append(AppendDecimal(b, number), ' ')
 }
 
 // appendTextEnds is appendTextTuple for a tuple of a flow, of which there are two in each line.
@@ -175,7 +175,7 @@ func appendTextEnds(b []byte, t *flow.Tuple) []byte {
 	at += copy(b[at:], " dst=")
 	at = putIPv4(b, at, t.Dst.As4())
 	at += copy(b[at:], " sport=")
-	b = appendDecimal(b[:at], uint64(t.SrcPort))
+	b = AppendDecimal(b[:at], uint64(t.SrcPort))
 	return append(appendUint(b, " dport=", uint64(t.DstPort)), ' ')
 }
 

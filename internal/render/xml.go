@@ -221,7 +221,7 @@ func appendXMLWhen(b []byte, now time.Time) []byte {
 }
 
 func appendXMLUint(b []byte, open string, n uint64, closing string) []byte {
-	return append(appendDecimal(append(b, open...), n), closing...)
+	return append(AppendDecimal(append(b, open...), n), closing...)
 }
 
 func appendXMLString(b []byte, open, s, closing string) []byte {
