@@ -81,6 +81,27 @@ func (t *Tally) Merge(other *Tally) {
 	t.total.add(&other.total)
 }
 
+// Prune forgets all but the n largest groups by flows, whose order it does not keep; n must not be negative. The total
+// still has the flows of the others. A group that comes back begins at 0, so that from then on groups may be
+// larger than they seem.
+func (t *Tally) Prune(n int) {
+	if n >= len(t.keys) {
+		return
+	}
+	place := make([]int, len(t.keys))
+	for i := range place {
+		place[i] = i
+	}
+	slices.SortFunc(place, func(a, b int) int {
+		return cmp.Or(cmp.Compare(t.sums[b].Flows, t.sums[a].Flows), cmp.Compare(t.keys[a], t.keys[b]))
+	})
+	keys, sums := t.keys, t.sums
+	t.index, t.keys, t.sums = make(map[string]int, n), make([]string, 0, n), make([]Sum, 0, n)
+	for _, i := range place[:n] {
+		t.sums[t.group(keys[i])] = sums[i]
+	}
+}
+
 // Total is the sum of all flows.
 func (t *Tally) Total() Sum { return t.total }
 
