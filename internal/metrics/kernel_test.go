@@ -42,11 +42,13 @@ func (j *journal) Write(b []byte) (int, error) {
 	return j.text.Write(b)
 }
 
-func (j *journal) has(text string) bool {
+func (j *journal) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return strings.Contains(j.text.String(), text)
+	return j.text.String()
 }
+
+func (j *journal) has(text string) bool { return strings.Contains(j.String(), text) }
 
 func export(t *testing.T, opts Options) (*Exporter, *journal) {
 	t.Helper()
@@ -258,7 +260,7 @@ func TestBothWaysCountTheSame(t *testing.T) {
 		e, j := export(t, Options{NetNS: []string{path}, CountInterval: time.Hour, Way: way, Top: []Top{{tally.Src, 2}}})
 		nstest.Wait(t, "a count", func() bool { return j.has("the table is read") || j.has("were not counted") })
 		if j.has("snapshot not available") {
-			nstest.Unavailable(t, []string{"snapshot"}, j.text.String())
+			nstest.Unavailable(t, []string{"snapshot"}, j.String())
 		}
 		name, reason := "netlink", table.ReasonOff
 		if way == table.Snapshot {
@@ -332,7 +334,7 @@ func TestNamespacesComeAndGo(t *testing.T) {
 	name(t, dir, "blue", tracked(t))
 	eventually(t, e, map[string]float64{"spoor_conntrack_namespaces": 3, entries("blue"): 0})
 	if !j.has(`msg="namespace has gone" netns=blue`) || !j.has(`msg="namespace has come" netns=green`) {
-		t.Error(j.text.String())
+		t.Error(j.String())
 	}
 }
 
@@ -356,8 +358,8 @@ func TestNamespaceAskedForByName(t *testing.T) {
 	}
 	unname()
 	eventually(t, e, map[string]float64{up: 0})
-	if n := strings.Count(j.text.String(), "namespace is not there"); n != 2 {
-		t.Errorf("told %d times:\n%s", n, j.text.String())
+	if n := strings.Count(j.String(), "namespace is not there"); n != 2 {
+		t.Errorf("told %d times:\n%s", n, j.String())
 	}
 }
 
