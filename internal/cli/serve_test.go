@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -450,4 +451,27 @@ func TestPrometheusScrapes(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 	scraped(`ALERTS{alertname="SpoorDown",alertstate="pending"}`, "1")
+}
+
+// FuzzServeOptions: whatever is asked for, it is refused as a command line that makes no sense, or within the limits.
+func FuzzServeOptions(f *testing.F) {
+	f.Add("all", "src=20", "15s", "on")
+	f.Add("blue/../..", "dport=100", "0", "off")
+	f.Add("\x00", "=", "-1s", "")
+	f.Add("12", "src=1e3", "1h1ns", "ON")
+	f.Fuzz(func(t *testing.T, netns, top, interval, events string) {
+		c := &call{env: &Env{Stderr: io.Discard, Getenv: func(string) string { return "" }}, cmd: &serveCommand,
+			given: map[string][]string{"netns": {netns}, "top": {top}, "count-interval": {interval}, "events": {events}}}
+		opts, err := c.exported()
+		var usage *usageError
+		if err != nil {
+			if !errors.As(err, &usage) {
+				t.Errorf("%q %q %q %q: %v", netns, top, interval, events, err)
+			}
+			return
+		}
+		if opts.CountInterval < time.Second || len(opts.Top) != 1 || opts.Top[0].N < 1 || netns == "" || netns == ".." || opts.Events != (events == "on") {
+			t.Errorf("%q %q %q %q: %+v", netns, top, interval, events, opts)
+		}
+	})
 }

@@ -12,19 +12,25 @@ import (
 // groups are the flows of a table, counted by what they have in common. The memory does not depend on the number of flows.
 type groups struct {
 	kinds    map[kind]uint64
-	zones    map[uint16]uint64
+	zones    map[uint16]uint64 // but for zone 0, which nearly all flows are of
+	zone0    uint64
 	statuses [len(statuses)]uint64
 	tops     []*tally.Tally // one for each Top
 	most     int            // groups that one of tops may have
 	pruned   []bool         // some groups of a top were forgotten
 }
 
-// kind is what of a flow is in the labels of the entries.
-type kind struct {
-	family flow.Family
-	proto  flow.Proto
-	state  uint8 // of the tracker, or replied, or unreplied
+// kind is what of a flow is in the labels of the entries: family, protocol and state, a byte each. A number is found
+// faster in a map.
+type kind uint32
+
+func kindOf(f flow.Family, p flow.Proto, state uint8) kind {
+	return kind(f)<<16 | kind(p)<<8 | kind(state)
 }
+
+func (k kind) family() flow.Family { return flow.Family(k >> 16) }
+func (k kind) proto() flow.Proto   { return flow.Proto(k >> 8) }
+func (k kind) state() uint8        { return uint8(k) } // of the tracker, or replied, or unreplied
 
 // States of flows of protocols without states; no tracker has as many.
 const (
@@ -35,14 +41,15 @@ const (
 // statuses are what flows are counted by besides; a flow may have several, or none.
 var statuses = [...]struct {
 	name string
-	is   func(*flow.Flow) bool
+	bits flow.Status // a flow is that if it has any of them,
+	none bool        // or none of them
 }{
-	{"assured", func(f *flow.Flow) bool { return f.Status.Has(flow.Assured) }},
-	{"unreplied", func(f *flow.Flow) bool { return !f.Status.Has(flow.SeenReply) }},
-	{"expected", func(f *flow.Flow) bool { return f.Status.Has(flow.Expected) }},
-	{"snat", func(f *flow.Flow) bool { return f.Status.Has(flow.SrcNAT) }},
-	{"dnat", func(f *flow.Flow) bool { return f.Status.Has(flow.DstNAT) }},
-	{"offload", func(f *flow.Flow) bool { return f.Status&(flow.Offload|flow.HWOffload) != 0 }},
+	{"assured", flow.Assured, false},
+	{"unreplied", flow.SeenReply, true},
+	{"expected", flow.Expected, false},
+	{"snat", flow.SrcNAT, false},
+	{"dnat", flow.DstNAT, false},
+	{"offload", flow.Offload | flow.HWOffload, false},
 }
 
 const (
@@ -61,17 +68,21 @@ func newGroups(tops []Top, most int) *groups {
 }
 
 func (g *groups) add(f *flow.Flow) {
-	k := kind{f.Orig.Family(), f.Orig.Proto, replied}
+	state := uint8(replied)
 	switch {
 	case f.Has.Has(flow.HasState) && f.State < replied:
-		k.state = f.State
+		state = f.State
 	case !f.Status.Has(flow.SeenReply):
-		k.state = unreplied
+		state = unreplied
 	}
-	g.kinds[k]++
-	g.zones[f.Zone]++
+	g.kinds[kindOf(f.Orig.Family(), f.Orig.Proto, state)]++
+	if f.Zone == 0 {
+		g.zone0++
+	} else {
+		g.zones[f.Zone]++
+	}
 	for i := range statuses {
-		if statuses[i].is(f) {
+		if s := &statuses[i]; f.Status&s.bits == 0 == s.none {
 			g.statuses[i]++
 		}
 	}
@@ -81,11 +92,11 @@ func (g *groups) add(f *flow.Flow) {
 	}
 }
 
-// prune forgets the smaller half of the groups when there are too many: one that is among the largest in the end
-// has been so for long, and lost little.
+// prune forgets the smaller groups when there are too many: one that is among the largest in the end has been so for
+// long, and lost little.
 func (g *groups) prune(top int) {
 	if t := g.tops[top]; t.Groups() > g.most {
-		t.Prune(g.most / 2)
+		t.Prune(g.most / 4)
 		g.pruned[top] = true
 	}
 }
@@ -98,6 +109,7 @@ func (g *groups) merge(other *groups) {
 	for z, n := range other.zones {
 		g.zones[z] += n
 	}
+	g.zone0 += other.zone0
 	for i, n := range other.statuses {
 		g.statuses[i] += n
 	}
@@ -110,16 +122,16 @@ func (g *groups) merge(other *groups) {
 
 // stateName is the label for the state of a kind: of protocols without states, whether there was an answer.
 func (k kind) stateName() string {
-	switch k.state {
+	switch k.state() {
 	case replied:
 		return "REPLIED"
 	case unreplied:
 		return "UNREPLIED"
 	}
-	if name := k.proto.StateName(k.state); name != "" {
+	if name := k.proto().StateName(k.state()); name != "" {
 		return name
 	}
-	return strconv.Itoa(int(k.state)) // of a newer kernel
+	return strconv.Itoa(int(k.state())) // of a newer kernel
 }
 
 // counts are groups, made ready to be shown. They do not change any more.
@@ -154,9 +166,10 @@ func (g *groups) counts(tops []Top) *counts {
 	for k, n := range g.kinds {
 		c.kinds = append(c.kinds, kindCount{k, n})
 	}
-	slices.SortFunc(c.kinds, func(a, b kindCount) int {
-		return cmp.Or(cmp.Compare(a.family, b.family), cmp.Compare(a.proto, b.proto), cmp.Compare(a.state, b.state))
-	})
+	slices.SortFunc(c.kinds, func(a, b kindCount) int { return cmp.Compare(a.kind, b.kind) })
+	if g.zone0 > 0 {
+		c.zones = append(c.zones, zoneCount{0, g.zone0})
+	}
 	for z, n := range g.zones {
 		c.zones = append(c.zones, zoneCount{z, n})
 	}

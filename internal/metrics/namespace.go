@@ -43,8 +43,8 @@ type namespace struct {
 
 // These bound what a namespace may take.
 const (
-	mostEventBuffer = 32 << 20 // of the kernel's memory, while events are queued
-	eventsGather    = 50 * time.Millisecond
+	mostEventBuffer = 64 << 20 // of the kernel's memory, while events are queued
+	eventsGather    = 5 * time.Millisecond
 	countPatience   = 5 * time.Minute
 	firstRetry      = time.Second
 	lastRetry       = 30 * time.Second

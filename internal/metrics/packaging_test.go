@@ -97,7 +97,7 @@ func TestAlertRules(t *testing.T) {
 	promtool(t, "test", "rules", packaging+"prometheus/alerts_test.yml")
 	tests := slurp(t, "prometheus/alerts_test.yml")
 	for _, m := range regexp.MustCompile(`(?m)- alert: (\w+)$`).FindAllStringSubmatch(slurp(t, "prometheus/alerts.yml"), -1) {
-		if !regexp.MustCompile(`alertname: `+m[1]+`\n\s+exp_alerts:\n`).MatchString(tests) {
+		if !regexp.MustCompile(`alertname: ` + m[1] + `\n\s+exp_alerts:\n`).MatchString(tests) {
 			t.Errorf("no test in which %s fires", m[1])
 		}
 		if !strings.Contains(tests, "55m, alertname: "+m[1]+", exp_alerts: []") {

@@ -92,7 +92,7 @@ var rows = concat(
 
 		{"spoor_conntrack_entries", "Flows by family, protocol and state, when they were counted last.", gauge, "family protocol state", counted(func(c *counts, a add) {
 			for _, k := range c.kinds {
-				a(float64(k.flows), k.family.String(), k.proto.String(), k.stateName())
+				a(float64(k.flows), k.family().String(), k.proto().String(), k.stateName())
 			}
 		})},
 		{"spoor_conntrack_status_entries", "Flows by what has happened to them; a flow may have several statuses, or none.", gauge, "status", counted(func(c *counts, a add) {
