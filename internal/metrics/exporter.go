@@ -32,6 +32,8 @@ type Options struct {
 	NetNS []string
 	// Named is the directory of the namespaces that All stands for; "" is /run/netns.
 	Named string
+	// MaxNetNS is how many namespaces are exported at most; 0 is 1000. Each takes up to 2 MB, and some hundred series.
+	MaxNetNS int
 	// Look is how long it may take until a namespace that has come or gone is noticed; 0 is two seconds.
 	Look time.Duration
 
@@ -52,6 +54,7 @@ const All = "all"
 const (
 	namedNamespaces = "/run/netns"
 	defaultLook     = 2 * time.Second
+	defaultMaxNetNS = 1000
 	// readPatience is how long a scrape waits for the kernel.
 	readPatience = 5 * time.Second
 	// readers is how many namespaces are asked at once.
@@ -95,6 +98,7 @@ func Open(ctx context.Context, opts *Options) (*Exporter, error) {
 	e := &Exporter{opts: *opts, turn: make(chan struct{}, 1)}
 	e.opts.Named = cmp.Or(e.opts.Named, namedNamespaces)
 	e.opts.Look = cmp.Or(e.opts.Look, defaultLook)
+	e.opts.MaxNetNS = cmp.Or(e.opts.MaxNetNS, defaultMaxNetNS)
 	if e.opts.Log == nil {
 		e.opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -195,9 +199,13 @@ func (e *Exporter) places() (all []place, missing map[string]error) {
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(all, func(p place) bool { return p.id == id || p.name == name }) {
-			all = append(all, place{name, path, id})
+		if slices.ContainsFunc(all, func(p place) bool { return p.id == id || p.name == name }) {
+			return nil
 		}
+		if len(all) == e.opts.MaxNetNS {
+			return errTooMany
+		}
+		all = append(all, place{name, path, id})
 		return nil
 	}
 	for _, word := range e.opts.NetNS {
@@ -230,12 +238,17 @@ func (e *Exporter) addNamed(add func(name, path string) error) error {
 	}
 	for _, f := range files {
 		// What is no namespace may be about to become one, or have been one.
-		add(label(f.Name()), filepath.Join(e.opts.Named, f.Name()))
+		if err := add(label(f.Name()), filepath.Join(e.opts.Named, f.Name())); err == errTooMany {
+			return err
+		}
 	}
 	return nil
 }
 
-var errNoNamespace = errors.New("not a network namespace")
+var (
+	errNoNamespace = errors.New("not a network namespace")
+	errTooMany     = errors.New("there are more namespaces than are exported")
+)
 
 func identify(path string) (identity, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // which may be a pipe

@@ -338,6 +338,18 @@ func TestNamespacesComeAndGo(t *testing.T) {
 	}
 }
 
+// TestNamespacesAreBounded: those too many are told of.
+func TestNamespacesAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	name(t, dir, "blue", tracked(t))
+	name(t, dir, "green", tracked(t))
+	e, j := export(t, Options{NetNS: []string{All}, Named: dir, MaxNetNS: 2})
+	eventually(t, e, map[string]float64{"spoor_conntrack_namespaces": 2, `spoor_conntrack_up{netns="blue"}`: 1, `spoor_conntrack_up{netns="all"}`: 0})
+	if h := e.Health(t.Context()); h.OK || !strings.Contains(h.Reasons[0], "more namespaces than are exported") || !j.has("more namespaces") {
+		t.Errorf("%+v", h)
+	}
+}
+
 // TestNamespaceAskedForByName: it is missed while it is not there.
 func TestNamespaceAskedForByName(t *testing.T) {
 	dir := t.TempDir()

@@ -144,7 +144,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	total := 0
 	for i := range 20_000 {
 		f := udpFlow(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}).String(), uint16(i), flow.SeenReply)
-		f.Orig.Proto, f.Mark = flow.Proto(i), uint32(i)
+		f.Orig.Proto, f.Mark = flow.Proto(i%50), uint32(i)
 		f.Has, f.State = f.Has|flow.HasState, uint8(i/256%10)
 		for range 1 + 50*(1-min(i%5000, 1)) { // four sources have 51 flows
 			g.add(&f)
