@@ -3,6 +3,7 @@
 GO       ?= go
 SUDO     := $(if $(filter 0,$(shell id -u)),,sudo)
 FUZZTIME ?= 20s
+SOAK     ?= 10m
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +32,9 @@ tools: ## install what the tests need, when root
 race: ## the tests of the concurrent packages under the race detector
 	$(GO) test -race ./conntrack ./snapshot ./filter ./flow ./internal/...
 
+soak: ## conntrackd under load with nodes that die, for a while (root; SOAK=10m)
+	SPOOR_SOAK=$(SOAK) $(GO) test -count 1 -timeout 0 -v -run 'TestConntrackd(Soak|BadLine)' ./interop
+
 fuzz: ## every fuzz test for a while (FUZZTIME=20s each)
 	@$(GO) list -f '{{.Dir}}' ./... | while read -r dir; do \
 		grep -ho '^func Fuzz[A-Za-z0-9]*' "$$dir"/*_test.go 2>/dev/null | cut -d' ' -f2 | while read -r name; do \
@@ -42,10 +46,10 @@ bench: build ## measure against the C programs and the kernel's floor (root, hal
 
 generate: ## man pages, completions, recorded outputs and the BPF object, from their sources
 	snapshot/bpf/build
-	$(GO) test ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render ./internal/metrics -update
+	$(GO) test ./internal/cli ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render ./internal/metrics -update
 
 install: build ## programs, man page and completions below PREFIX (/usr/local)
 	packaging/install $(PREFIX)
 
-.PHONY: help build show demo test check tools race fuzz bench generate install
+.PHONY: help build show demo test check tools race fuzz soak bench generate install
 .DEFAULT_GOAL := help

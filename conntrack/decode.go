@@ -49,9 +49,13 @@ func (d *decoder) flow(m *nfnetlink.Message, f *flow.Flow) error {
 
 // flowAt is flow, and returns the kernel's time stamp of the event.
 func (d *decoder) flowAt(m *nfnetlink.Message, f *flow.Flow) (at flow.Timestamp, err error) {
+	return d.flowOf(m.Attrs(), f)
+}
+
+func (d *decoder) flowOf(a nfnetlink.Attrs, f *flow.Flow) (at flow.Timestamp, err error) {
 	*f = flow.Flow{}
 	haveTuple := false
-	for a := m.Attrs(); a.Next(); {
+	for a.Next() {
 		if len(a.Data) == 0 {
 			continue
 		}
@@ -354,10 +358,12 @@ func eventType(m *nfnetlink.Message, newKind, deleteKind uint8) (t flow.EventTyp
 var errNoExpectTuple = fmt.Errorf("%w: an expectation without its tuple", nfnetlink.ErrMalformed)
 
 // expect decodes an expectation, by the rules of flow.
-func (d *decoder) expect(m *nfnetlink.Message, e *flow.Expect) error {
+func (d *decoder) expect(m *nfnetlink.Message, e *flow.Expect) error { return d.expectOf(m.Attrs(), e) }
+
+func (d *decoder) expectOf(a nfnetlink.Attrs, e *flow.Expect) error {
 	*e = flow.Expect{}
 	haveTuple := false
-	for a := m.Attrs(); a.Next(); {
+	for a.Next() {
 		if len(a.Data) == 0 {
 			continue
 		}

@@ -2,6 +2,7 @@ package filter
 
 import (
 	"math"
+	"strings"
 
 	"github.com/spoor-project/spoor/flow"
 )
@@ -125,4 +126,54 @@ var words = [...]struct {
 	{text: "offload", status: flow.Offload},
 	{text: "hw_offload", status: flow.HWOffload},
 	{text: "fixed_timeout", status: flow.FixedTimeout},
+}
+
+// Words lists what a condition may begin with, for completions: fields, words that are conditions by themselves, protocols and
+// families, and what joins them.
+func Words() []string {
+	all := []string{"and", "or", "not", "any", "orig", "reply"}
+	for i := range fields {
+		all = append(all, fields[i].name)
+	}
+	for i := range words {
+		all = append(all, words[i].text)
+	}
+	for _, p := range flow.Protos() {
+		all = append(all, p.String())
+	}
+	return append(all, flow.IPv4.String(), flow.IPv6.String())
+}
+
+// ValuesOf lists the values of a field that have names, for completions: states, status bits, protocols; nil if it has none.
+func ValuesOf(name string) (values []string) {
+	f, ok := fieldOf(name)
+	if !ok {
+		return nil
+	}
+	switch fields[f].kind {
+	case kindProto:
+		for _, p := range flow.Protos() {
+			values = append(values, p.String())
+		}
+	case kindFamily:
+		values = []string{flow.IPv4.String(), flow.IPv6.String()}
+	case kindStatus:
+		for _, bit := range flow.StatusBits() {
+			values = append(values, strings.ToLower(bit.Name()))
+		}
+	case kindState:
+		seen := make(map[string]bool)
+		for _, p := range flow.Protos() {
+			for n := range uint8(255) {
+				name := strings.ToLower(p.StateName(n))
+				if name == "" {
+					break
+				}
+				if !seen[name] {
+					seen[name], values = true, append(values, name)
+				}
+			}
+		}
+	}
+	return values
 }

@@ -220,7 +220,7 @@ func (p *parser) negate(at int, n *node) *node {
 
 // condition reads a word that is one, or a field and what it is compared with.
 func (p *parser) condition() *node {
-	if p.kind != tokenWord {
+	if p.kind != tokenWord || reserved(p.word) {
 		p.fail(p.at, "%s: expected a condition", p.shown())
 	}
 	at, name := p.at, strings.ToLower(p.word)

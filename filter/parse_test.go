@@ -368,8 +368,8 @@ const everything = "tcp and src 192.0.2.0/24,10.0.0.0/8 and dport 80,443 and ass
 
 func BenchmarkQuery(b *testing.B) {
 	for name, text := range map[string]string{
-		"usual":      "tcp and dport 443 and not assured",
-		"everything": everything,
+		"three_conditions": "tcp and dport 443 and not assured",
+		"nine_conditions":  everything,
 	} {
 		b.Run(name, func(b *testing.B) {
 			q, err := filter.Parse(text)
@@ -377,7 +377,7 @@ func BenchmarkQuery(b *testing.B) {
 				b.Fatal(err)
 			}
 			f := busy()
-			if name == "usual" {
+			if name == "three_conditions" {
 				f.Orig.DstPort, f.Status = 443, flow.Confirmed
 			}
 			b.ReportAllocs()
@@ -387,5 +387,23 @@ func BenchmarkQuery(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestWordsAreKnown: what completions offer is accepted.
+func TestWordsAreKnown(t *testing.T) {
+	for _, field := range filter.Words() {
+		for _, value := range filter.ValuesOf(field) {
+			if _, err := filter.Parse(field + " " + value); err != nil {
+				t.Error(err)
+			}
+		}
+		var syntax *filter.SyntaxError
+		if _, err := filter.Parse(field); errors.As(err, &syntax) && strings.Contains(err.Error(), "unknown") {
+			t.Error(err)
+		}
+	}
+	if len(filter.ValuesOf("state")) < 10 || filter.ValuesOf("src") != nil {
+		t.Error("values of state or src")
 	}
 }

@@ -3,11 +3,14 @@
 package interop_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/internal/nstest"
 )
 
@@ -19,6 +22,10 @@ type failure struct {
 	// before prepares what is there.
 	before func(t *testing.T, n *node)
 	exit   int // of 1.4.9, if that of 1.4.7 is another
+	// advice is in lines that only ours says.
+	advice string
+	// works says that it is no failure here, and why.
+	works func(t *testing.T) string
 }
 
 const workingChannel = "UDP { IPv4_address 10.0.0.1 IPv4_Destination_Address 10.0.0.2 Port 3780 Interface eth0 }"
@@ -71,9 +78,27 @@ var failures = []failure{
 	{name: "statistics log cannot be opened", argv: "{C}", config: "Stats { LogFile /nonexistent/stats } General { {G} }"},
 	{name: "statistics log cannot be opened in the background", argv: "{C} -d", config: "Stats { LogFile /nonexistent/stats } General { {G} }"},
 	{name: "socket cannot be opened", argv: "{C}", config: "General { {G} UNIX { Path /nonexistent/ctl } }"},
+	{name: "helper", argv: "{C}", config: "General { {G} } Helper { Setup on Type ftp inet tcp { QueueNum 2 QueueLen 10240 Policy ftp { ExpectMax 1 ExpectTimeout 300 } } }",
+		advice: "CONFIG_NF_CT_NETLINK_HELPER", works: kernelHasHelpers},
+	{name: "helpers in the background", argv: "{C} -d", config: "General { {G} } Helper { Type tftp inet6 udp { QueueNum 3 } Type rpc inet tcp { QueueNum 4 } }",
+		advice: "CONFIG_NF_CT_NETLINK_HELPER", works: kernelHasHelpers},
 	{name: "lock exists", argv: "{C}", config: "General { {G} }", before: touchLock},
 	{name: "lock exists in the background", argv: "{C} -d", config: "General { {G} }", before: touchLock},
 	{name: "lock cannot be made", argv: "{C}", config: "General { {G} LockFile /nonexistent/lock }"},
+}
+
+func kernelHasHelpers(t *testing.T) string {
+	c, err := conntrack.Dial(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, err := range c.Helpers(t.Context()) {
+		if errors.Is(err, conntrack.ErrNotSupported) {
+			return ""
+		}
+	}
+	return "the kernel has user-space helpers"
 }
 
 func touchLock(t *testing.T, n *node) { n.write("lock", "") }
@@ -85,10 +110,22 @@ func TestConntrackdFailures(t *testing.T) {
 	for _, f := range failures {
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
+			if f.works != nil {
+				if why := f.works(t); why != "" {
+					t.Skip(why)
+				}
+			}
 			want, argv := f.run(t, their)
 			got, _ := f.run(t, our)
 			if f.exit != 0 {
 				want.exit = f.exit
+			}
+			if f.advice != "" {
+				cut := regexp.MustCompile(`(?m)^.*` + f.advice + `.*\n`)
+				if !cut.MatchString(got.stdout + got.stderr) {
+					t.Errorf("no advice about %s:\n%s%s", f.advice, got.stdout, got.stderr)
+				}
+				got.stdout, got.stderr = cut.ReplaceAllString(got.stdout, ""), cut.ReplaceAllString(got.stderr, "")
 			}
 			if got != want {
 				t.Error(explain(argv, want, got))

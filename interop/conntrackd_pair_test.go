@@ -30,7 +30,7 @@ import (
 // them. SPOOR_INTEROP_CONNTRACKD names a program to test in place of ./cmd/conntrackd: with the distribution's own program
 // they show whether they are right.
 
-// daemonLife ends a daemon that a test forgot.
+// daemonLife ends a daemon that a test forgot; a soak takes as long as it takes.
 const daemonLife = 5 * time.Minute
 
 // patienceLimit is how long something may take that has to come by itself.
@@ -212,7 +212,7 @@ func (n *node) configure(s setup, own, peer int) {
 // start starts the daemon in the foreground and waits until it answers.
 func (n *node) start() {
 	n.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), daemonLife)
+	ctx, cancel := context.WithTimeout(context.Background(), daemonLife+soak(n.t))
 	r := &running{cmd: n.command(ctx, "conntrackd", "-C", n.conf), cancel: cancel, ended: make(chan error, 1)}
 	r.cmd.Stdout, r.cmd.Stderr = &r.stdout, &r.stderr
 	if err := r.cmd.Start(); err != nil {
@@ -409,4 +409,12 @@ func idlePair(t testing.TB, s setup, a, b tool) *pair {
 	p.a.configure(s, 1, 2)
 	p.b.configure(s, 2, 1)
 	return p
+}
+
+// secondCable joins the nodes of a pair once more.
+func secondCable(t testing.TB, p *pair) {
+	t.Helper()
+	nstest.Link(t,
+		nstest.End{NS: p.a.ns, Dev: "eth1", Addrs: []string{"10.0.1.1/24"}},
+		nstest.End{NS: p.b.ns, Dev: "eth1", Addrs: []string{"10.0.1.2/24"}})
 }

@@ -30,7 +30,7 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 			byKey[f.Key()] = f.ID
 		}
 	}
-	code, err := symbol("nf_ct_get_id")
+	code, err := t.idCode()
 	if err != nil {
 		return err
 	}

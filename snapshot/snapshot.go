@@ -20,6 +20,8 @@ type Options struct {
 	NetNS string
 	// Workers is how many processors walk at once; 0 is as many as there are, at most 8.
 	Workers int
+	// IDs says that [Table.LearnID] will be called, so that what takes long there is done while the program is loaded.
+	IDs bool
 }
 
 func unavailable(what string, err error) error {

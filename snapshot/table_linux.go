@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -33,11 +34,11 @@ type Table struct {
 	layout  layout
 	hz      uint64
 	id      *idKey // nil: not known
+	idCode  func() (address uint64, err error)
 	walkers []*walker
 }
 
 // Open loads the program. It fails with [ErrUnavailable] where that is not possible.
-// No goroutine is started.
 func Open(opts *Options) (*Table, error) {
 	if opts == nil {
 		opts = &Options{}
@@ -45,7 +46,10 @@ func Open(opts *Options) (*Table, error) {
 	if strconv.IntSize != 64 || !littleEndian() {
 		return nil, unavailable("machine", errors.New("not a little-endian 64-bit machine"))
 	}
-	t := &Table{}
+	t := &Table{idCode: sync.OnceValues(func() (uint64, error) { return symbol("nf_ct_get_id") })}
+	if opts.IDs {
+		go t.idCode()
+	}
 	if err := t.open(opts); err != nil {
 		t.Close()
 		return nil, err

@@ -33,7 +33,7 @@ func (d *Daemon) readLedger(ctx context.Context, whole bool) (complete bool) {
 	err := d.eachFlow(ctx, func(f *flow.Flow) { d.ledger.read(d.now(), f) })
 	d.call(ctx, func() {
 		if err != nil && ctx.Err() == nil {
-			d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err)
+			d.log.Printf(statesync.Error, "%v", err)
 		}
 		d.ledger.endReading(whole && err == nil)
 		d.flushLedger()

@@ -188,8 +188,15 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 
 func (d *Daemon) logRefused(f *flow.Flow, what string, err error) {
 	d.log.Printf(statesync.Error, "%s: %s", what, libc.ErrorText(err))
-	p := render.NewPrinter(render.Flows, nil)
-	d.log.Entry(string(p.AppendFlow(nil, f, time.Now())))
+	d.logFlow(f)
+}
+
+// logFlow writes a flow that the kernel has refused into the log, as the peer has told of it.
+func (d *Daemon) logFlow(f *flow.Flow) {
+	told := *f
+	told.Has &^= flow.HasReply
+	told.Reply = flow.Tuple{}
+	d.log.Entry(string(render.NewPrinter(render.Flows, nil).AppendFlow(nil, &told, time.Now())))
 }
 
 func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
@@ -199,7 +206,7 @@ func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
 	}
 	var all []oneTold
 	d.call(ctx, func() {
-		d.engine.ExternalExpects(d.now(), func(x *flow.Expect, _, silent int) { all = append(all, oneTold{*x, silent}) })
+		d.engine.ExternalExpects(d.now(), func(c *statesync.CachedExpect) { all = append(all, oneTold{*c.Expect, c.Silent}) })
 	})
 	for i := range all {
 		x := &all[i].x
@@ -208,11 +215,17 @@ func (d *Daemon) commitExpects(ctx context.Context) (c committed, err error) {
 		if _, err := makeExpect(ctx, d.kernel.commit, x); err != nil {
 			c.failed++
 			d.log.Printf(statesync.Error, "commit-create: %s", libc.ErrorText(err))
+			d.logExpect(x)
 			continue
 		}
 		c.made++
 	}
 	return c, ctx.Err()
+}
+
+// logExpect writes an expectation that the kernel has refused into the log.
+func (d *Daemon) logExpect(x *flow.Expect) {
+	d.log.Entry(string(render.NewPrinter(render.Expects, nil).AppendExpect(nil, x, time.Now())))
 }
 
 // makeExpect makes an expectation. If there is one already it is deleted first, which again tells of.

@@ -275,25 +275,7 @@ func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 	if d.cfg.Load().Sync.DisableInternalCache {
 		return
 	}
-	if r != ResyncExpects {
-		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, false, false) }); err != nil && ctx.Err() == nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
-		}
-	}
-	if r == ResyncFlows || !d.cfg.Load().Sync.ExpectationSync {
-		return
-	}
-	for x, err := range d.kernel.client.Expects(ctx, flow.AnyFamily) {
-		if err != nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel expect table: %v", err) })
-			return
-		}
-		if d.kernel.filter().passesExpect(&x) {
-			d.call(ctx, func() {
-				d.engine.ExpectEvent(d.now(), &flow.ExpectEvent{Type: flow.New, Expect: x}, statesync.Commit)
-			})
-		}
-	}
+	d.logFailure(ctx, d.compareKernel(ctx, r != ResyncExpects, r != ResyncFlows, false))
 }
 
 // flushCaches forgets what is in the caches. Nobody is told.
@@ -367,24 +349,23 @@ func (d *Daemon) dumpCache(ctx context.Context, r Request, conn net.Conn, extern
 }
 
 func (d *Daemon) dumpExpects(ctx context.Context, r Request, conn net.Conn) {
+	from, expires := d.engine.ExternalExpects, d.cfg.Load().Sync.Mode == config.ALARM
+	switch r {
+	case DumpInternalExpects, DumpInternalExpXML, DumpInternalExpectsJSON:
+		from, expires = d.engine.InternalExpects, false
+	}
 	var b []byte
 	d.call(ctx, func() {
-		visit := func(x *flow.Expect, age, _ int) {
+		from(d.now(), func(c *statesync.CachedExpect) {
 			switch r {
 			case DumpInternalExpXML, DumpExternalExpXML:
-				b = appendCachedExpectXML(b, x)
+				b = appendCachedExpectXML(b, c.Expect)
 			case DumpInternalExpectsJSON, DumpExternalExpectsJSON:
-				b = appendCachedExpectJSON(b, x, age)
+				b = appendCachedExpectJSON(b, c, expires)
 			default:
-				b = appendCachedExpect(b, x, age)
+				b = appendCachedExpect(b, c, expires)
 			}
-		}
-		switch r {
-		case DumpInternalExpects, DumpInternalExpXML, DumpInternalExpectsJSON:
-			d.engine.InternalExpects(d.now(), visit)
-		default:
-			d.engine.ExternalExpects(d.now(), visit)
-		}
+		})
 	})
 	reply(conn, b)
 }

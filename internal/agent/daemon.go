@@ -14,6 +14,7 @@ import (
 
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/config"
+	"github.com/spoor-project/spoor/internal/cthelper"
 	"github.com/spoor-project/spoor/internal/libc"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/channel"
@@ -31,8 +32,11 @@ type Daemon struct {
 	group   *channel.Group    // nil without Sync
 	control net.Listener      // nil without UNIX Path
 	metrics net.Listener      // nil without Metrics
+	helpers *cthelper.Service // nil without Helper
 	stop    context.CancelFunc
 	work    sync.WaitGroup // goroutines
+
+	oneReading sync.Mutex // held by who has the engine compare the kernel's table; never by the loop
 
 	// What the others hand to the loop.
 	events  chan handover[[]flow.Event]
@@ -49,7 +53,7 @@ type Daemon struct {
 	flushing   bool             // the kernel's table is being flushed
 	flushed    chan struct{}    // closed when that is over
 	committing bool
-	reading    bool             // the kernel's table is being read
+	reading    bool             // the kernel's table is being read again
 	rereadAt   statesync.Moment // after a loss of events; 0: not
 	purgeAt    statesync.Moment // of the kernel's table; 0: not
 	runtime    RuntimeStatus
@@ -121,7 +125,7 @@ func (d *Daemon) open(seq uint32) (err error) {
 		}
 	}
 	d.announce()
-	return nil
+	return d.openHelpers()
 }
 
 // announce logs how the daemon works where that is not the usual way.
@@ -141,14 +145,10 @@ func (d *Daemon) announce() {
 	say(g.Filter != nil && !d.kernel.inKernel, "using user-space event filtering")
 	say(g.NetlinkBufferSize > g.NetlinkBufferSizeMaxGrowth,
 		"NetlinkBufferSize is either not set or is greater than NetlinkBufferSizeMaxGrowth. Using current system buffer size")
-	if len(d.cfg.Load().Helpers) > 0 {
-		d.log.Printf(statesync.Warning, "Helper: this version has no user-space helpers, the section has no effect")
+	say(g.PollEvery > 0, "running in polling mode")
+	if d.kernel.events != nil {
+		say(true, "netlink event socket buffer size has been set to %d bytes", d.kernel.events.Buffer())
 	}
-	if d.kernel.events == nil {
-		say(true, "running in polling mode")
-		return
-	}
-	say(true, "netlink event socket buffer size has been set to %d bytes", d.kernel.events.Buffer())
 }
 
 func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
@@ -268,6 +268,9 @@ func (d *Daemon) Close() error {
 	if d.metrics != nil {
 		d.metrics.Close() // the server may have done so
 	}
+	if d.helpers != nil {
+		errs = append(errs, d.helpers.Close())
+	}
 	if d.group != nil {
 		errs = append(errs, d.group.Close())
 	}
@@ -293,8 +296,8 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.kernel.events != nil {
 		start(d.followEvents)
-	} else {
-		d.rereadAt = d.now() + statesync.Moment(d.cfg.Load().General.PollEvery)
+	} else if every := d.cfg.Load().General.PollEvery; every > 0 {
+		d.rereadAt = d.now() + statesync.Moment(every)
 	}
 	if d.kernel.expect != nil {
 		start(d.followExpects)
@@ -308,6 +311,15 @@ func (d *Daemon) Run(ctx context.Context) error {
 	if d.metrics != nil {
 		start(d.serveMetrics)
 	}
+	helped := make(chan struct{})
+	if d.helpers != nil {
+		start(func(ctx context.Context) error {
+			defer close(helped)
+			return d.helpers.Run(ctx)
+		})
+	} else {
+		close(helped)
+	}
 	if s := d.cfg.Load().Sync; s != nil && s.DisableExternalCache {
 		start(d.inject)
 	}
@@ -316,6 +328,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	err := d.loop(ctx, failed)
 	d.stop()
+	<-helped // what waits in their queues has been answered
 	err = errors.Join(err, d.Close())
 	d.work.Wait()
 	return err
@@ -335,9 +348,7 @@ func (d *Daemon) loop(ctx context.Context, failed <-chan error) error {
 			d.takeEvents(h.it)
 			close(h.done)
 		case h := <-d.expects:
-			if d.engine != nil {
-				d.engine.ExpectEvent(d.now(), h.it, d.kernel.origin(h.it.PortID))
-			}
+			d.takeExpectEvent(h.it)
 			close(h.done)
 		case h := <-d.packets:
 			d.takePackets(&h.it)
@@ -353,12 +364,12 @@ func (d *Daemon) loop(ctx context.Context, failed <-chan error) error {
 // turn does what is due and returns how long nothing will be.
 func (d *Daemon) turn(ctx context.Context) time.Duration {
 	now := d.now()
-	if d.rereadAt != 0 && now >= d.rereadAt {
+	if d.rereadAt != 0 && now >= d.rereadAt && !d.reading {
 		d.rereadAt = 0
 		if every := d.cfg.Load().General.PollEvery; every > 0 {
 			d.rereadAt = now + statesync.Moment(every)
 		}
-		d.readKernel(ctx, true)
+		d.readKernel(ctx)
 	}
 	if d.purgeAt != 0 && now >= d.purgeAt {
 		d.purgeAt = 0
@@ -420,6 +431,17 @@ func (d *Daemon) takeEvents(events []flow.Event) {
 		}
 	}
 	d.flushLedger()
+}
+
+// takeExpectEvent is takeEvents for expectations.
+func (d *Daemon) takeExpectEvent(ev *flow.ExpectEvent) {
+	switch {
+	case d.engine == nil:
+	case ev.Type == flow.Lost:
+		d.lostEvents(d.now())
+	default:
+		d.engine.ExpectEvent(d.now(), ev, d.kernel.origin(ev.PortID))
+	}
 }
 
 // openLedger opens what the statistics mode writes to.
@@ -543,38 +565,50 @@ func (d *Daemon) receive(ctx context.Context) error {
 	})
 }
 
-// readKernel reads the kernel's table in the background and takes it into the internal cache. tell sends what
-// is found, and that flows have vanished.
-func (d *Daemon) readKernel(ctx context.Context, tell bool) {
-	if d.ledger != nil {
+// readKernel reads the kernel's table again in the background, and tells the peers what is found, and what has vanished.
+func (d *Daemon) readKernel(ctx context.Context) {
+	switch {
+	case d.ledger != nil:
 		d.audit(ctx)
 		return
-	}
-	if d.reading || d.engine == nil {
+	case d.engine == nil:
+		return
+	case d.cfg.Load().Sync.DisableInternalCache:
+		d.bypassAll(ctx) // what has vanished nobody knows
 		return
 	}
 	d.reading = true
 	d.runtime.Resyncs++
-	if tell {
-		d.engine.BeginReading(d.now())
-	}
 	d.work.Go(func() {
-		err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) })
+		err := d.compareKernel(ctx, true, true, true)
 		d.call(ctx, func() {
 			d.reading = false
-			switch {
-			case err != nil && ctx.Err() == nil:
+			if err != nil && ctx.Err() == nil {
 				// What has vanished cannot be told by half a table: once more.
-				d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err)
+				d.log.Printf(statesync.Error, "%v", err)
 				d.lostEvents(d.now())
-			case err == nil && tell:
-				d.engine.EndReading(d.now())
 			}
 		})
 	})
 }
 
-// eachFlow has each flow of the kernel's table that passes the filter taken in by the loop.
+// compareKernel has the loop compare the internal caches with the kernel's tables. tell is for the peers: what is found and, if
+// both have been read, what has vanished.
+func (d *Daemon) compareKernel(ctx context.Context, flows, expects, tell bool) (err error) {
+	d.oneReading.Lock()
+	defer d.oneReading.Unlock()
+	d.call(ctx, func() { d.engine.BeginReading(d.now()) })
+	if flows {
+		err = d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) })
+	}
+	if err == nil && expects && d.kernel.expect != nil {
+		err = d.eachExpect(ctx, func(x *flow.Expect) { d.engine.ReadExpect(d.now(), x, tell) })
+	}
+	d.call(ctx, func() { d.engine.EndReading(d.now(), tell && flows && expects && err == nil) })
+	return err
+}
+
+// eachFlow has each flow of the kernel's table that passes the filter taken in by the loop. The error says what it is about.
 func (d *Daemon) eachFlow(ctx context.Context, take func(*flow.Flow)) error {
 	batch := make([]flow.Flow, 0, eventsAtOnce)
 	handOver := func() bool {
@@ -588,7 +622,7 @@ func (d *Daemon) eachFlow(ctx context.Context, take func(*flow.Flow)) error {
 	}
 	for f, err := range d.kernel.client.Flows(ctx, nil) {
 		if err != nil {
-			return err
+			return fmt.Errorf("can't get kernel conntrack table: %w", err)
 		}
 		if !d.kernel.filter().passes(&f, flow.Update) {
 			continue
@@ -603,13 +637,36 @@ func (d *Daemon) eachFlow(ctx context.Context, take func(*flow.Flow)) error {
 	return nil
 }
 
+// eachExpect is eachFlow for expectations, of which there are few.
+func (d *Daemon) eachExpect(ctx context.Context, take func(*flow.Expect)) error {
+	for x, err := range d.kernel.client.Expects(ctx, flow.AnyFamily) {
+		if err != nil {
+			return fmt.Errorf("can't get kernel expect table: %w", err)
+		}
+		if d.kernel.filter().passesExpect(&x) && !d.call(ctx, func() { take(&x) }) {
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // bypassAll sends the kernel's table: a bulk without an internal cache.
 func (d *Daemon) bypassAll(ctx context.Context) {
 	d.work.Go(func() {
-		if err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Bypass(d.now(), f) }); err != nil && ctx.Err() == nil {
-			d.call(ctx, func() { d.log.Printf(statesync.Error, "can't get kernel conntrack table: %v", err) })
-		}
+		d.oneReading.Lock()
+		defer d.oneReading.Unlock()
+		d.call(ctx, func() { d.engine.BeginReading(d.now()) })
+		err := d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Bypass(d.now(), f) })
+		d.call(ctx, func() { d.engine.EndReading(d.now(), false) })
+		d.logFailure(ctx, err)
 	})
+}
+
+// logFailure logs an error, if it is one and not only that the daemon ends.
+func (d *Daemon) logFailure(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil {
+		d.call(ctx, func() { d.log.Printf(statesync.Error, "%v", err) })
+	}
 }
 
 // flushKernel empties the kernel's table of the flows that pass the filter, in the background.

@@ -56,11 +56,14 @@ func appendCachedJSON(b []byte, c *statesync.Cached, expires bool) []byte {
 	return appendInt(b, `,"age":`, c.Age, "}\n")
 }
 
-// appendCachedExpect appends a line about a cached expectation.
-func appendCachedExpect(b []byte, x *flow.Expect, age int) []byte {
-	s := shownExpect(x)
+// appendCachedExpect appends a line about a cached expectation. expires is as with flows.
+func appendCachedExpect(b []byte, c *statesync.CachedExpect, expires bool) []byte {
+	s := shownExpect(c.Expect)
 	b = cutEnd(render.NewPrinter(render.Expects, nil).AppendExpect(b, &s, time.Time{}), "\n")
-	return appendInt(b, " [active since ", age, "s]\n")
+	if expires {
+		b = appendInt(b, " [expires in ", c.Left, "s]")
+	}
+	return appendInt(b, " [active since ", c.Age, "s]\n")
 }
 
 // appendCachedExpectXML appends an element about a cached expectation, and a newline.
@@ -69,10 +72,13 @@ func appendCachedExpectXML(b []byte, x *flow.Expect) []byte {
 	return render.NewPrinter(render.Expects, &dumpXML).AppendExpect(b, &s, time.Time{})
 }
 
-// appendCachedExpectJSON appends a cached expectation as a line of JSON, with the member "age".
-func appendCachedExpectJSON(b []byte, x *flow.Expect, age int) []byte {
-	b = cutEnd(render.NewPrinter(render.Expects, &dumpJSON).AppendExpect(b, x, time.Time{}), "}\n")
-	return appendInt(b, `,"age":`, age, "}\n")
+// appendCachedExpectJSON appends a cached expectation as a line of JSON, with the members that flows have.
+func appendCachedExpectJSON(b []byte, c *statesync.CachedExpect, expires bool) []byte {
+	b = cutEnd(render.NewPrinter(render.Expects, &dumpJSON).AppendExpect(b, c.Expect, time.Time{}), "}\n")
+	if expires {
+		b = appendInt(b, `,"expires":`, c.Left, "")
+	}
+	return appendInt(b, `,"age":`, c.Age, "}\n")
 }
 
 func shownExpect(x *flow.Expect) flow.Expect {

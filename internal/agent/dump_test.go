@@ -84,7 +84,7 @@ func TestDumpsAreThoseOfTheOriginal(t *testing.T) {
 	sameAsSample(t, "dump-text", b)
 
 	x := dataChannel()
-	sameAsSample(t, "dump-expect", appendCachedExpect(nil, &x, 1))
+	sameAsSample(t, "dump-expect", appendCachedExpect(nil, &statesync.CachedExpect{Expect: &x, Age: 1}, false))
 	sameAsSample(t, "dump-expect-xml", appendCachedExpectXML(nil, &x))
 
 	f := cachedFlow(flow.TCP, 33002, 8081, inState(flow.TCPEstablished), assured, marked(85))
@@ -210,7 +210,12 @@ func TestCachedExpect(t *testing.T) {
 	const masks = "mask-src=255.255.255.255 mask-dst=255.255.255.255 sport=0 dport=65535 "
 	want := "proto=6 src=10.10.1.2 dst=10.10.2.2 sport=0 dport=40001 " + masks +
 		"master-src=10.10.1.2 master-dst=10.10.2.2 sport=35001 dport=21 zone=7 PERMANENT,INACTIVE,USERSPACE class=2 helper=ftp [active since 3s]\n"
-	if got := string(appendCachedExpect(nil, &x, 3)); got != want {
+	c := statesync.CachedExpect{Expect: &x, Age: 3, Left: 97}
+	if got := string(appendCachedExpect(nil, &c, false)); got != want {
+		t.Errorf(" got %swant %s", got, want)
+	}
+	want = strings.Replace(want, " [active", " [expires in 97s] [active", 1)
+	if got := string(appendCachedExpect(nil, &c, true)); got != want {
 		t.Errorf(" got %swant %s", got, want)
 	}
 	want = "<helper-name>ftp</helper-name><class>2</class><zone>7</zone><permanent/><inactive/><userspace/></meta></flow>\n"
@@ -236,7 +241,8 @@ func TestCachedJSON(t *testing.T) {
 		{string(appendCachedJSON(nil, &c, false)), line + `,"age":3}` + "\n"},
 		{string(appendCachedJSON(nil, &c, true)), line + `,"expires":97,"age":3}` + "\n"},
 		{string(appendCachedJSON(nil, &nothing, false)), `{"protonum":0,"orig":{},"age":0}` + "\n"},
-		{string(appendCachedExpectJSON(nil, &x, 4)), expect + `,"age":4}` + "\n"},
+		{string(appendCachedExpectJSON(nil, &statesync.CachedExpect{Expect: &x, Age: 4}, false)), expect + `,"age":4}` + "\n"},
+		{string(appendCachedExpectJSON(nil, &statesync.CachedExpect{Expect: &x, Age: 4, Left: 5}, true)), expect + `,"expires":5,"age":4}` + "\n"},
 	} {
 		if l.got != l.want {
 			t.Errorf(" got %swant %s", l.got, l.want)
@@ -402,17 +408,15 @@ func TestOriginalDumpsTheSameExternalFlows(t *testing.T) {
 		text = appendCachedText(text, c, true, true)
 		xml = appendCachedXML(xml, c.Flow, true)
 	})
-	engine.ExternalExpects(0, func(x *flow.Expect, age, _ int) {
-		expects = appendCachedExpect(expects, x, age)
-		expectsXML = appendCachedExpectXML(expectsXML, x)
+	engine.ExternalExpects(0, func(c *statesync.CachedExpect) {
+		expects = appendCachedExpect(expects, c, true)
+		expectsXML = appendCachedExpectXML(expectsXML, c.Expect)
 	})
 	if got := strings.Count(string(text), "\n"); got != len(flows) {
 		t.Errorf("%d flows, want %d", got, len(flows))
 	}
 	sameDump(t, "text", string(text), o.says(t, DumpExternal))
 	sameDump(t, "XML", string(xml), o.says(t, DumpExternalXML))
-	// Ours stay until they are told to be gone.
-	theirs := strings.ReplaceAll(ages.ReplaceAllString(o.says(t, DumpExternalExpects), " [$1 0s]"), " [expires in 0s]", "")
-	sameDump(t, "expectations", string(expects), theirs)
+	sameDump(t, "expectations", string(expects), o.says(t, DumpExternalExpects))
 	sameDump(t, "expectations in XML", string(expectsXML), o.says(t, DumpExternalExpXML))
 }

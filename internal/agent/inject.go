@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/libc"
-	"github.com/spoor-project/spoor/internal/render"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
 )
@@ -36,20 +34,21 @@ func (d *Daemon) inject(ctx context.Context) error {
 
 // injectCounts are the injector's. It does not ask the loop for anything: the loop may be waiting for it.
 type injectCounts struct {
-	mu     sync.Mutex
-	status InjectStatus
+	mu             sync.Mutex
+	flows, expects InjectStatus
 }
 
-func (c *injectCounts) add(s *InjectStatus) {
+func (c *injectCounts) add(flows, expects *InjectStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.status.add(s)
+	c.flows.add(flows)
+	c.expects.add(expects)
 }
 
-func (c *injectCounts) get() InjectStatus {
+func (c *injectCounts) get() (flows, expects InjectStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.status
+	return c.flows, c.expects
 }
 
 // injector carries out operations in batches, each with at most one about a flow, so that what is tried again does not
@@ -130,7 +129,7 @@ func (in *injector) finish(ctx context.Context) error {
 	clear(in.seen)
 	counts := in.counts
 	in.counts = InjectStatus{}
-	in.daemon.injected.add(&counts)
+	in.daemon.injected.add(&counts, &InjectStatus{})
 	return nil
 }
 
@@ -177,27 +176,38 @@ func (in *injector) conclude(ctx context.Context, op *statesync.Operation, faile
 	}
 	*not++
 	in.daemon.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(failed))
-	in.daemon.log.Entry(string(render.NewPrinter(render.Flows, nil).AppendFlow(nil, f, time.Now())))
+	in.daemon.logFlow(f)
 	return nil
 }
 
+// injectExpect carries out an operation about an expectation. The error is of the socket.
 func (d *Daemon) injectExpect(ctx context.Context, op *statesync.Operation) error {
 	x, w := &op.Expect, d.kernel.inject
+	var counts InjectStatus
+	var failed error
+	ok, not, text := &counts.Created, &counts.CreateFailed, "could not add new exp entry"
 	if op.Type == wire.ExpectDelete {
-		err := perform(ctx, w, func(b *conntrack.Batch) { b.DeleteExpect(x.Tuple, x.Zone) })
-		if err != nil && !errors.Is(err, conntrack.ErrNotFound) {
-			d.log.Printf(statesync.Warning, "could not delete exp entry: %s", libc.ErrorText(err))
-		}
-		return ctx.Err()
-	}
-	x.Timeout = d.entries().expectTimeout(x, 0)
-	x.Has |= flow.ExpectHasTimeout
-	if again, err := makeExpect(ctx, w, x); err != nil {
-		text := "could not add new exp entry"
-		if again {
+		ok, not, text = &counts.Destroyed, &counts.DestroyFailed, "could not delete exp entry"
+		failed = perform(ctx, w, func(b *conntrack.Batch) { b.DeleteExpect(x.Tuple, x.Zone) })
+	} else {
+		x.Timeout = d.entries().expectTimeout(x, 0)
+		x.Has |= flow.ExpectHasTimeout
+		var again bool
+		if again, failed = makeExpect(ctx, w, x); again {
 			text += ", even when deleting it first"
 		}
-		d.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(err))
 	}
-	return ctx.Err()
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case failed == nil:
+		*ok++
+	case op.Type == wire.ExpectDelete && errors.Is(failed, conntrack.ErrNotFound):
+	default:
+		*not++
+		d.log.Printf(statesync.Warning, "%s: %s", text, libc.ErrorText(failed))
+		d.logExpect(x)
+	}
+	d.injected.add(&InjectStatus{}, &counts)
+	return nil
 }

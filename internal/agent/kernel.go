@@ -19,7 +19,7 @@ import (
 // kernel is the daemon's side towards the kernel's table.
 type kernel struct {
 	client *conntrack.Client
-	events *conntrack.Follower       // nil when polling
+	events *conntrack.Follower       // nil when polling, and when nobody wants to know
 	expect *conntrack.ExpectFollower // nil without
 	wanted atomic.Pointer[filter]    // replaced by a reload
 
@@ -51,7 +51,7 @@ func openKernel(cfg *config.Config) (*kernel, error) {
 		Buffer: int(g.NetlinkBufferSize / 2), MaxBuffer: int(g.NetlinkBufferSizeMaxGrowth / 2),
 		Gather: gatherEvents, Reliable: g.NetlinkEventsReliable, NoENOBUFS: g.NetlinkEventsReliable,
 	}
-	if g.PollEvery == 0 {
+	if g.PollEvery == 0 && (cfg.Sync != nil || cfg.Stats != nil) {
 		if k.events, err = k.client.Subscribe(opts); err != nil {
 			return nil, errors.Join(err, k.close())
 		}
@@ -172,7 +172,13 @@ func (k *kernel) followExpects(ctx context.Context, deliver func(*flow.ExpectEve
 		if err != nil {
 			return err
 		}
-		if ev.Type != flow.Lost && k.filter().passesExpect(&ev.Expect) && !deliver(&ev) {
+		if ev.Type == flow.Lost {
+			k.failed.Add(1)
+			k.overruns.Add(1)
+		} else if !k.filter().passesExpect(&ev.Expect) {
+			continue
+		}
+		if !deliver(&ev) {
 			return nil
 		}
 	}

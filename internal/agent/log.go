@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/syslog"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -84,6 +85,7 @@ func (l *Log) Printf(level statesync.Level, format string, args ...any) {
 
 // Entry logs a flow or an expectation that the kernel has refused.
 func (l *Log) Entry(text string) {
+	text = strings.TrimSuffix(text, "\n")
 	l.write(fmt.Sprintf("%s\t%s\n", time.Now().Format(time.ANSIC), text))
 	if l.Syslog != nil {
 		l.Syslog.Err(text)

@@ -49,8 +49,8 @@ func appendGeneral(b []byte, s *Status) []byte {
 	return b
 }
 
-// appendExpects appends what appendGeneral does, but of expectations, which have caches of their own. Without a cache
-// they are not counted.
+// appendExpects appends what appendGeneral does, but of expectations, which have caches of their own. Without an internal
+// cache they are not replicated.
 func appendExpects(b []byte, s *Status) []byte {
 	if s.Sync == nil || !s.Sync.ExpectationSync {
 		return b
@@ -58,7 +58,7 @@ func appendExpects(b []byte, s *Status) []byte {
 	sync := *s.Sync
 	c := &sync.Caches
 	c.Internal, c.External = c.InternalExps, c.ExternalExps
-	c.Bypass, sync.Injected = statesync.BypassStats{}, InjectStatus{}
+	c.Bypass, sync.Injected = statesync.BypassStats{}, s.Sync.InjectedExpects
 	return appendGeneral(b, &Status{Sync: &sync, Traffic: s.Traffic})
 }
 
@@ -294,6 +294,7 @@ func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
 //	                     external_cache
 //	  internal_expects,
 //	  external_expects   as internal_cache, of expectations
+//	  injected_expects   as injected, in place of external_expects
 //	  network            {malformed, truncated, bad_size, bad_version, bad_header, bad_type, bad_payload,
 //	                     send_malformed, lost, before, resent, bulks}: malformed is the sum up to bad_payload
 //	  peer_silent        seconds since the last message of a peer; -1 if there was none
@@ -338,6 +339,7 @@ type (
 		Injected        *injectedJSON `json:"injected,omitempty"`
 		InternalExpects *cacheJSON    `json:"internal_expects,omitempty"`
 		ExternalExpects *cacheJSON    `json:"external_expects,omitempty"`
+		InjectedExpects *injectedJSON `json:"injected_expects,omitempty"`
 		Network         networkJSON   `json:"network"`
 		PeerSilent      float64       `json:"peer_silent"`
 		LastCommit      float64       `json:"last_commit"`
@@ -479,7 +481,10 @@ func syncJSONOf(s *SyncStatus) *syncJSON {
 	if s.ExpectationSync && !s.NoInternalCache {
 		j.InternalExpects = (*cacheJSON)(&c.InternalExps)
 	}
-	if s.ExpectationSync && !s.NoExternalCache {
+	switch {
+	case s.ExpectationSync && s.NoExternalCache:
+		j.InjectedExpects = (*injectedJSON)(&s.InjectedExpects)
+	case s.ExpectationSync:
 		j.ExternalExpects = (*cacheJSON)(&c.ExternalExps)
 	}
 	for i := range s.Channels {

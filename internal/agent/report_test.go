@@ -289,9 +289,10 @@ func TestStatusJSON(t *testing.T) {
 			`"overruns":36,"flushes":37,"resyncs":38,"buffer_size":39,"reads_failed":40,"requests_unknown":41}}`},
 		{"without caches", sampleSync(func(s *SyncStatus) {
 			s.Mode, s.NoInternalCache, s.NoExternalCache, s.ExpectationSync = statesync.NOTRACK, true, true, true
-			s.Caches.Bypass.New, s.Injected.DestroyFailed = 1, 2
+			s.Caches.Bypass.New, s.Injected.DestroyFailed, s.InjectedExpects.Created = 1, 2, 3
 		}), `{"sync":{"mode":"NOTRACK","expectation_sync":true,"bypass":{"new":1,"updated":0,"destroyed":0},` +
 			`"injected":{"created":0,"create_failed":0,"updated":0,"update_failed":0,"destroyed":0,"destroy_failed":2},` +
+			`"injected_expects":{"created":3,"create_failed":0,"updated":0,"update_failed":0,"destroyed":0,"destroy_failed":0},` +
 			`"network":` + noNetwork + `,"channels":[],"transmit_queue":` + noQueue + `,"error_queue":` + noQueue + `,"queue_nodes":0},` + noRest},
 		{"nothing waits", sampleSync(func(s *SyncStatus) {}),
 			`{"sync":{"mode":"FTFW","expectation_sync":false,"internal_cache":` + noCounts + `,"external_cache":` + noCounts +

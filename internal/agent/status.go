@@ -23,6 +23,7 @@ type SyncStatus struct {
 	NoExternalCache  bool
 	Caches           statesync.Stats
 	Injected         InjectStatus // NoExternalCache
+	InjectedExpects  InjectStatus // likewise
 	Channels         []ChannelStatus
 	Transmit, Errors statesync.QueueStats
 	Resend           statesync.QueueStats // FTFW
@@ -99,9 +100,9 @@ func (d *Daemon) status(waiting bool) *Status {
 	y := &SyncStatus{
 		Mode: modes[cfg.Mode], ExpectationSync: cfg.ExpectationSync,
 		NoInternalCache: cfg.DisableInternalCache, NoExternalCache: cfg.DisableExternalCache,
-		Caches: caches, Injected: d.injected.get(),
-		PeerSilent: silent(d.heard), LastCommit: d.lastCommit,
+		Caches: caches, PeerSilent: silent(d.heard), LastCommit: d.lastCommit,
 	}
+	y.Injected, y.InjectedExpects = d.injected.get()
 	if waiting {
 		y.Waiting = d.engine.Waiting()
 	}

@@ -249,6 +249,12 @@ func TestDeleteAsksAndCanBeUndone(t *testing.T) {
 		t.Errorf("not everything came back: %s", s.count(""))
 	}
 	s.answer = ""
+	if out, _ := s.must("delete", "--json", "--dry-run", "tcp"); out != `{"selected":3,"done":0,"gone":0,"kept":0,"dry_run":true}`+"\n" {
+		t.Errorf("--json --dry-run: %s", out)
+	}
+	if out, _ := s.must("update", "--json", "--yes", "--mark", "9", "tcp"); out != `{"selected":3,"done":3,"gone":0,"kept":0}`+"\n" {
+		t.Errorf("--json: %s", out)
+	}
 	if _, note := s.must("delete", "--yes", "--limit", "2", "--undo", "-", "any"); note != "spoor: 2 flows deleted\n" || s.count("") != "3" {
 		t.Errorf("--limit 2: %s", note)
 	}
@@ -507,6 +513,7 @@ func TestCommandLinesThatMakeNoSense(t *testing.T) {
 		{"delete", "A query selects flows; any selects all"},
 		{"delete --keep-session perhaps any", "choose from yes, no and auto"},
 		{"update tcp", "update what?"},
+		{"delete --json tcp", "add --yes or --dry-run"},
 		{"watch --json --rate", "exclude each other"},
 		{"watch --template {{.Foo", "--template: "},
 		{"help frob", `there is no command "frob"`},

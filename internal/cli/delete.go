@@ -33,6 +33,7 @@ var cautious = []option{
 	{"dry-run", 0, "", "show what would be done, and do nothing"},
 	{"keep-session", 0, "HOW", "yes, no, or auto: if it is found"},
 	{"quiet", 'q', "", "show no flows"},
+	{"json", 0, "", "show no flows, and what was done as a JSON object"},
 }
 
 // victim is a flow that is to be changed, in little memory.
@@ -53,6 +54,9 @@ const preview = 10
 func change(c *call, verb, done string, do func(*call, *source, []victim) (changed, gone int, err error)) error {
 	if len(c.words) == 0 {
 		return usagef("%s what? A query selects flows; any selects all", verb)
+	}
+	if c.has("json") && !c.has("yes") && !c.has("dry-run") {
+		return usagef("--json asks nobody: add --yes or --dry-run")
 	}
 	limit, err := c.number("limit", 1, 0)
 	if err != nil {
@@ -83,32 +87,49 @@ func change(c *call, verb, done string, do func(*call, *source, []victim) (chang
 	if kept > 0 {
 		c.tell("%s left alone: you are logged in by it", plural(uint64(kept), "flow"))
 	}
-	n := uint64(len(victims))
+	r := result{Selected: len(victims), Kept: kept, DryRun: c.has("dry-run")}
 	switch {
-	case n == 0:
+	case r.Selected == 0:
 		undo.discard()
-		c.tell("no flow is selected")
-		return nil
-	case c.has("dry-run"):
-		c.tell("%s would be %s", plural(n, "flow"), done)
-		return nil
+		return c.report(&r, "no flow is selected")
+	case r.DryRun:
+		return c.report(&r, plural(uint64(r.Selected), "flow")+" would be "+done)
 	case !c.has("yes"):
-		agreed, err := c.agreed(fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], plural(n, "flow")))
+		agreed, err := c.agreed(fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], plural(uint64(r.Selected), "flow")))
 		if err != nil || !agreed {
 			undo.discard()
 			return err
 		}
 	}
-	changed, gone, err := do(c, s, victims)
-	text := fmt.Sprintf("%s %s", plural(uint64(changed), "flow"), done)
-	if gone > 0 {
-		text += fmt.Sprintf(", %s had ended by themselves", grouped(uint64(gone)))
+	r.Done, r.Gone, err = do(c, s, victims)
+	text := fmt.Sprintf("%s %s", plural(uint64(r.Done), "flow"), done)
+	if r.Gone > 0 {
+		text += fmt.Sprintf(", %s had ended by themselves", grouped(uint64(r.Gone)))
 	}
 	if undo.kept() {
+		r.Undo = undo.name
 		text += "; conntrack -R " + undo.name + " makes them again"
 	}
+	return errors.Join(c.report(&r, text), err)
+}
+
+// result is what has become of the flows that were selected.
+type result struct {
+	Selected int    `json:"selected"`
+	Done     int    `json:"done"`
+	Gone     int    `json:"gone"` // had ended before
+	Kept     int    `json:"kept"` // of the own session
+	DryRun   bool   `json:"dry_run,omitempty"`
+	Undo     string `json:"undo,omitempty"`
+}
+
+// report tells the result: for people to standard error, as JSON to standard output.
+func (c *call) report(r *result, text string) error {
+	if c.has("json") {
+		return c.json(r)
+	}
 	c.tell("%s", text)
-	return err
+	return nil
 }
 
 // victims collects what is selected, shows the first and notes all in the undo file.
@@ -122,6 +143,7 @@ func (c *call) victims(s *source, limit int, own *session, undo *undoFile) (all 
 	if err != nil {
 		return nil, 0, err
 	}
+	quiet := c.has("quiet") || c.has("json")
 	l := look{now: s.now}
 	var line []byte
 	for f, err := range t.Flows(c.ctx, s.narrow) {
@@ -135,7 +157,7 @@ func (c *call) victims(s *source, limit int, own *session, undo *undoFile) (all 
 			kept++
 			continue
 		}
-		if !c.has("quiet") && (len(all) < preview || c.has("dry-run")) {
+		if !quiet && (len(all) < preview || c.has("dry-run")) {
 			if len(all) == 0 {
 				c.out.Write(appendTitles(nil, show))
 			}
@@ -149,7 +171,7 @@ func (c *call) victims(s *source, limit int, own *session, undo *undoFile) (all 
 			break
 		}
 	}
-	if rest := len(all) - preview; rest > 0 && !c.has("quiet") && !c.has("dry-run") {
+	if rest := len(all) - preview; rest > 0 && !quiet && !c.has("dry-run") {
 		fmt.Fprintf(c.out, "… and %s more\n", grouped(uint64(rest)))
 	}
 	return all, kept, nil

@@ -119,6 +119,8 @@ func (c *call) dispatch(args []string) error {
 		return c.help(args[1:])
 	case "version", "--version", "-V":
 		return c.version()
+	case completeWord:
+		return c.complete(args[1:])
 	}
 	for _, cmd := range commands() {
 		if cmd.name == args[0] {

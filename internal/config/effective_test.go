@@ -54,6 +54,10 @@ func TestSamplesHaveNoProblems(t *testing.T) {
 			if s != nil || f.Config.Stats == nil {
 				t.Errorf("%s: is none of statistics", name)
 			}
+		} else if base == "helper" {
+			if s != nil || len(f.Config.Helpers) == 0 {
+				t.Errorf("%s: is none of helpers", name)
+			}
 		} else if s == nil || !strings.EqualFold(s.Mode.String(), base) {
 			t.Errorf("%s: is of another mode", name)
 		}

@@ -36,6 +36,7 @@ var floors = map[string]int{
 	"internal/statesync/channel":    0,
 	"internal/statesync/wire":       1,
 	"internal/statesync":            4,
+	"internal/cthelper":             4,
 	"internal/agent":                5,
 	"internal/mirror":               3,
 	"internal/table":                3,

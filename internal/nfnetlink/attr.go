@@ -131,6 +131,9 @@ func (b *Builder) End() {
 	binary.NativeEndian.PutUint32(b.buf[b.start:], uint32(len(b.buf)-b.start))
 }
 
+// SetResource sets the nfgenmsg resource number of the message begun last: the queue, in the subsystem PacketQueue.
+func (b *Builder) SetResource(n uint16) { binary.BigEndian.PutUint16(b.buf[b.start+headerLen+2:], n) }
+
 // SetFlags adds flags to the message begun last.
 func (b *Builder) SetFlags(flags uint16) {
 	at := b.buf[b.start+6:]
@@ -179,6 +182,9 @@ func (b *Builder) Raw(t uint16, p []byte) {
 	b.buf = append(b.buf, p...)
 	b.pad()
 }
+
+// Append adds attributes that were built elsewhere; they must be padded.
+func (b *Builder) Append(attrs []byte) { b.buf = append(b.buf, attrs...) }
 
 // Text adds a string and its terminating zero.
 func (b *Builder) Text(t uint16, s string) {

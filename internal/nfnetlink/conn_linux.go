@@ -31,6 +31,8 @@ type Options struct {
 	// Gather is for a receiver that lets messages gather before it takes them: it is woken up when
 	// there is something for the first time, and not by what comes until it waits again.
 	Gather bool
+	// Room is the size of the largest datagram to come, for RecvMany and RecvQueued; 0 is the constant Room.
+	Room int
 }
 
 // Conn is a NETLINK_NETFILTER socket.
@@ -41,6 +43,7 @@ type Conn struct {
 	recv   receiver
 	alarm  *alarm // nil: the runtime's poller watches the socket itself
 	peer   bool   // other end is a test's, not the kernel
+	room   int    // Options.Room
 	closed atomic.Bool
 }
 
@@ -70,6 +73,9 @@ func Dial(opts *Options) (*Conn, error) {
 		return nil, err
 	}
 	c, err := newConn(fd)
+	if err == nil && opts.Room > 0 {
+		c.room = opts.Room
+	}
 	if err != nil || !opts.Gather {
 		return c, err
 	}
@@ -103,7 +109,7 @@ func bind(fd int, opts *Options) error {
 }
 
 func newConn(fd int) (*Conn, error) {
-	c := &Conn{}
+	c := &Conn{room: Room}
 	if sa, err := unix.Getsockname(fd); err == nil {
 		if nl, ok := sa.(*unix.SockaddrNetlink); ok {
 			c.portID = nl.Pid
@@ -240,7 +246,7 @@ const (
 func (c *Conn) Recv(buf []byte) (n int, err error) { return c.receive(buf, one) }
 
 // RecvMany waits for a datagram and takes as many as are queued and fit: reading
-// goes on while buf has at least Room left. Datagrams follow each other without
+// goes on while buf has at least Room left (Options.Room). Datagrams follow each other without
 // a gap, like messages in one datagram do.
 func (c *Conn) RecvMany(buf []byte) (n int, err error) { return c.receive(buf, many) }
 
@@ -312,7 +318,7 @@ func (r *receiver) try(fd uintptr) bool {
 			continue // another process wrote to this socket; only the kernel is believed
 		}
 		r.n = min(r.n+align4(int(n)), len(r.buf))
-		if r.mode == one || len(r.buf)-r.n < Room {
+		if r.mode == one || len(r.buf)-r.n < r.conn.room {
 			return true
 		}
 	}

@@ -19,6 +19,7 @@ type Options struct {
 	NoENOBUFS      bool
 	BroadcastError bool
 	Gather         bool
+	Room           int
 }
 
 // Conn cannot be had outside Linux.

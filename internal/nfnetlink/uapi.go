@@ -37,6 +37,7 @@ type Subsystem uint8
 const (
 	Conntrack        Subsystem = 1 // NFNL_SUBSYS_CTNETLINK
 	ConntrackExpect  Subsystem = 2 // NFNL_SUBSYS_CTNETLINK_EXP
+	PacketQueue      Subsystem = 3 // NFNL_SUBSYS_QUEUE
 	ConntrackTimeout Subsystem = 8 // NFNL_SUBSYS_CTNETLINK_TIMEOUT
 	ConntrackHelper  Subsystem = 9 // NFNL_SUBSYS_CTHELPER
 )

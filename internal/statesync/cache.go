@@ -45,21 +45,31 @@ func (e *Engine) visit(now Moment, t *mirror.Table[object], at mirror.Ref, n int
 	return at
 }
 
+// CachedExpect is what Cached is, of an expectation.
+type CachedExpect struct {
+	Expect            *flow.Expect
+	Age, Silent, Left int
+}
+
 // InternalExpects and ExternalExpects visit the expectations of a cache, of which there are few.
-func (e *Engine) InternalExpects(now Moment, visit func(x *flow.Expect, age, silent int)) {
-	e.internalExps.visit(now, visit)
+func (e *Engine) InternalExpects(now Moment, visit func(*CachedExpect)) {
+	e.visitExpects(now, &e.internalExps, visit)
 }
 
 // ExternalExpects is described with InternalExpects.
-func (e *Engine) ExternalExpects(now Moment, visit func(x *flow.Expect, age, silent int)) {
-	e.externalExps.visit(now, visit)
+func (e *Engine) ExternalExpects(now Moment, visit func(*CachedExpect)) {
+	e.visitExpects(now, &e.externalExps, visit)
 }
 
-func (c *expectations) visit(now Moment, visit func(x *flow.Expect, age, silent int)) {
+func (e *Engine) visitExpects(now Moment, c *expectations, visit func(*CachedExpect)) {
 	for i := c.next(0); i != 0; i = c.next(i) {
-		if o := &c.objects[i]; o.state != dead {
-			visit(&o.exp, int(now.seconds()-o.added), int(now.seconds()-o.touched))
+		o := &c.objects[i]
+		if o.state == dead {
+			continue
 		}
+		x := CachedExpect{Expect: &o.exp, Age: int(now.seconds() - o.added), Silent: int(now.seconds() - o.touched)}
+		x.Left = max(0, e.opts.CacheTimeout-x.Silent)
+		visit(&x)
 	}
 }
 
@@ -67,6 +77,9 @@ func (c *expectations) visit(now Moment, visit func(x *flow.Expect, age, silent 
 func (e *Engine) FlushInternalExpects(now Moment) {
 	for i := e.internalExps.next(0); i != 0; i = e.internalExps.next(i) {
 		n := ofExpect | node(i)
+		if e.internalExps.objects[i].state != dead {
+			e.stats.InternalExps.Destroyed++
+		}
 		e.leave(n)
 		e.internalExps.remove(n)
 	}
@@ -74,7 +87,9 @@ func (e *Engine) FlushInternalExpects(now Moment) {
 
 // FlushExternalExpects is described with FlushInternalExpects.
 func (e *Engine) FlushExternalExpects(now Moment) {
+	e.stats.ExternalExps.Destroyed += uint64(len(e.externalExps.byKey))
 	e.externalExps = expectations{limit: e.opts.HashLimit}
+	e.expsByAge.clear()
 }
 
 // Knows reports whether f is in the internal cache, and lives.

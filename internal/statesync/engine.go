@@ -108,8 +108,10 @@ type Engine struct {
 	resend       queue // FTFW
 	refreshes    wheel // ALARM: internal flows by when they are repeated
 	byAge        queue // ALARM: external flows by when they were last told of
+	expsByAge    queue // ALARM: external expectations likewise
 	bulk         bulk
 	verify       verification
+	reunion      reunion
 
 	seq       uint32 // of the next message
 	hello     bool   // FTFW: said until it is answered
@@ -120,7 +122,8 @@ type Engine struct {
 	acks      acknowledger
 	lastRun   Moment // when something was last sent
 
-	generation uint8 // of the reading of the kernel's table that is under way
+	generation uint8 // of the last reading of the kernel's table
+	reading    reading
 	decoder    wire.Decoder
 	stats      Stats
 
@@ -140,6 +143,7 @@ func New(o Options) *Engine {
 	e.transmit = queue{id: inTransmit, at: e.item, limit: 1<<31 - 1}
 	e.resend = queue{id: inResend, at: e.item, limit: o.ResendQueue}
 	e.byAge = queue{id: inAge, at: e.externalItem, limit: 1<<31 - 1}
+	e.expsByAge = queue{id: inAge, at: e.externalItem, limit: 1<<31 - 1}
 	e.refreshes.at = e.item
 	e.acks.window = o.AckWindow
 	return e
@@ -154,6 +158,7 @@ func (e *Engine) Run(now Moment) (next Moment) {
 		e.expire()
 	}
 	e.bulkOn()
+	e.reunited()
 	if e.opts.Mode != ALARM && e.transmit.len == 0 && now-e.lastRun >= aliveAfter {
 		e.keepAlive()
 	}

@@ -77,19 +77,11 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 	c, x := &e.internalExps, &ev.Expect
 	i := c.find(x)
 	if ev.Type == flow.Destroy {
+		e.reading.expectEnded(x)
 		e.orphans = slices.DeleteFunc(e.orphans, func(o orphan) bool { return keyOf(&o.event.Expect) == keyOf(x) })
-		if i == 0 || c.objects[i].state == dead {
-			return
+		if i != 0 && c.objects[i].state != dead {
+			e.expectDestroyed(i, tell)
 		}
-		e.stats.InternalExps.Destroyed++
-		n := ofExpect | node(i)
-		if !tell {
-			e.leave(n)
-			c.remove(n)
-			return
-		}
-		c.objects[i].state = dead
-		e.queueUp(n)
 		return
 	}
 	if !e.masterKnown(x) {
@@ -97,12 +89,17 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 		return
 	}
 	if i != 0 {
+		was := c.objects[i].state
 		c.objects[i].exp = *x
 		c.objects[i].state = updated
 		if ev.Type == flow.New {
 			c.objects[i].state, c.objects[i].added = fresh, now.seconds()
 		}
-		e.stats.InternalExps.Updated++
+		if was == dead {
+			e.stats.InternalExps.Created++
+		} else {
+			e.stats.InternalExps.Updated++
+		}
 	} else {
 		if i = c.add(x); i == 0 {
 			e.stats.InternalExps.full()
@@ -111,7 +108,20 @@ func (e *Engine) ExpectEvent(now Moment, ev *flow.ExpectEvent, by Origin) {
 		c.objects[i].added = now.seconds()
 		e.stats.InternalExps.Created++
 	}
+	c.objects[i].seen = e.generation
 	e.touched(ofExpect|node(i), tell)
+}
+
+func (e *Engine) expectDestroyed(i int, tell bool) {
+	e.stats.InternalExps.Destroyed++
+	n := ofExpect | node(i)
+	if !tell {
+		e.leave(n)
+		e.internalExps.remove(n)
+		return
+	}
+	e.internalExps.objects[i].state = dead
+	e.queueUp(n)
 }
 
 func (e *Engine) masterKnown(x *flow.Expect) bool {
@@ -170,8 +180,7 @@ func (e *Engine) toldExpect(m *wire.Message) wire.Fault {
 	switch {
 	case m.Type == wire.ExpectDelete:
 		if i != 0 {
-			c.remove(ofExpect | node(i))
-			e.stats.ExternalExps.Destroyed++
+			e.dropExternalExpect(i)
 		}
 		return 0
 	case i == 0:
@@ -181,10 +190,27 @@ func (e *Engine) toldExpect(m *wire.Message) wire.Fault {
 		}
 		e.stats.ExternalExps.Created++
 		c.objects[i].added = e.now.seconds()
+	case m.Type == wire.ExpectNew: // another life of it
+		c.objects[i].exp = *x
+		e.stats.ExternalExps.Destroyed++
+		e.stats.ExternalExps.Created++
+		c.objects[i].added = e.now.seconds()
 	default:
 		c.objects[i].exp = *x
 		e.stats.ExternalExps.Updated++
 	}
 	c.objects[i].touched = e.now.seconds()
+	if e.opts.Mode == ALARM {
+		e.expsByAge.renew(ofExpect | node(i))
+	}
 	return 0
+}
+
+func (e *Engine) dropExternalExpect(i int) {
+	n := ofExpect | node(i)
+	if e.externalItem(n).in == inAge {
+		e.expsByAge.remove(n)
+	}
+	e.externalExps.remove(n)
+	e.stats.ExternalExps.Destroyed++
 }

@@ -22,7 +22,7 @@ func (p *play) announce(typ flow.EventType, x flow.Expect) {
 }
 
 func (p *play) expected(node int, external bool) (n int) {
-	visit := func(*flow.Expect, int, int) { n++ }
+	visit := func(*CachedExpect) { n++ }
 	if external {
 		p.nodes[node].ExternalExpects(p.now, visit)
 	} else {
@@ -79,5 +79,50 @@ func TestExpectationMayComeBeforeItsMaster(t *testing.T) {
 		if own, peers := p.expected(0, false), p.expected(1, true); own != step.expect || peers != step.expect {
 			t.Errorf("%s: %d expectations, and %d at the peer, want %d", step.name, own, peers, step.expect)
 		}
+	}
+}
+
+// In ALARM a peer forgets the expectations of a node that has fallen silent, and no others.
+func TestAlarmForgetsExpectations(t *testing.T) {
+	p := newPlay(t, Options{Mode: ALARM, Refresh: 5, CacheTimeout: 15})
+	for i := range 5 {
+		p.happen(0, flow.New, tcp(i, flow.TCPEstablished))
+		p.announce(flow.New, expectationOf(i))
+	}
+	p.pass(time.Minute)
+	if n := p.expected(1, true); n != 5 {
+		t.Errorf("%d expectations are left of 5 that are repeated", n)
+	}
+	p.announce(flow.Destroy, expectationOf(0))
+	p.pass(time.Second)
+	if n := p.expected(1, true); n != 4 {
+		t.Errorf("%d expectations, want 4", n)
+	}
+	p.cut = true
+	p.announce(flow.Destroy, expectationOf(1))
+	p.pass(9 * time.Second)
+	if n := p.expected(1, true); n != 4 {
+		t.Errorf("%d expectations after a short silence, want 4", n)
+	}
+	p.cut = false
+	p.pass(7 * time.Second) // those that live are repeated
+	if n := p.expected(1, true); n != 3 {
+		t.Errorf("%d expectations, want 3: one has gone unheard", n)
+	}
+	p.cut = true
+	p.pass(16 * time.Second)
+	if flows, n := len(p.cached(1, true)), p.expected(1, true); n != 0 || flows != 0 {
+		t.Errorf("%d flows and %d expectations of a peer that is silent", flows, n)
+	}
+	if s := p.nodes[1].Stats().ExternalExps; s.Active != 0 || s.Destroyed != s.Created {
+		t.Errorf("%+v", s)
+	}
+	// It comes back, and a flush in between does no harm.
+	p.cut = false
+	p.pass(7 * time.Second)
+	p.nodes[1].FlushExternalExpects(p.now)
+	p.pass(7 * time.Second)
+	if n := p.expected(1, true); n != 3 {
+		t.Errorf("%d expectations of a peer that is back, want 3", n)
 	}
 }

@@ -15,6 +15,9 @@ func conversation(mode Mode) (all [][]byte) {
 	for i := range 5 {
 		a.Event(now, &flow.Event{Type: flow.New, Flow: tcp(i, 3)}, Others)
 	}
+	for i := range 2 {
+		a.ExpectEvent(now, &flow.ExpectEvent{Type: flow.New, Expect: expectationOf(i)}, Others)
+	}
 	for range 5 {
 		now += Moment(time.Second)
 		for _, from := range []*Engine{a, b} {
@@ -73,6 +76,16 @@ func FuzzPeer(f *testing.F) {
 				t.Fatalf("a flow that cannot be: %+v", c.Flow)
 			}
 		})
+		told := 0
+		e.ExternalExpects(now, func(c *CachedExpect) {
+			told++
+			if !c.Expect.Master.Src.IsValid() || !c.Expect.Tuple.Src.IsValid() {
+				t.Fatalf("an expectation that cannot be: %+v", c.Expect)
+			}
+		})
+		if Mode(mode%3) == ALARM && (e.expsByAge.len != told || e.byAge.len != len(cachedOf(e, true))) {
+			t.Fatalf("%d expectations and %d flows will expire of %d and %d", e.expsByAge.len, e.byAge.len, told, len(cachedOf(e, true)))
+		}
 		if n := len(cachedOf(e, false)); n != 3 {
 			t.Fatalf("%d internal flows are left of 3", n)
 		}

@@ -36,13 +36,20 @@ func (e *Engine) item(n node) *item {
 	return &e.internal.Meta(mirror.Ref(n)).item
 }
 
-func (e *Engine) externalItem(n node) *item { return &e.external.Meta(mirror.Ref(n)).item }
+// externalItem is item of the external side.
+func (e *Engine) externalItem(n node) *item {
+	if n.kind() == ofExpect {
+		return &e.externalExps.objects[n.index()].item
+	}
+	return &e.external.Meta(mirror.Ref(n)).item
+}
 
 // Event takes in a change that the kernel has reported and that has passed the filters.
 func (e *Engine) Event(now Moment, ev *flow.Event, by Origin) {
 	e.now = now
 	if ev.Type == flow.Destroy {
 		e.count(&ev.Flow)
+		e.reading.flowEnded(&ev.Flow)
 	}
 	switch {
 	case by == Injector:
@@ -76,7 +83,7 @@ const notKept = flow.HasUse | flow.HasOrigCounters | flow.HasReplyCounters
 
 func (e *Engine) added(ref mirror.Ref, f *flow.Flow, tell bool) {
 	if ref != 0 {
-		e.dropInternal(ref)
+		e.discard(ref)
 	}
 	e.flow = *f
 	e.flow.Has &^= notKept
@@ -149,6 +156,14 @@ func (e *Engine) destroyed(ref mirror.Ref, tell bool) {
 	e.queueUp(flowNode(ref))
 }
 
+// discard forgets a flow at once, which counts as its end.
+func (e *Engine) discard(ref mirror.Ref) {
+	if e.internal.Meta(ref).state != dead {
+		e.stats.Internal.Destroyed++
+	}
+	e.dropInternal(ref)
+}
+
 // dropInternal forgets a flow at once.
 func (e *Engine) dropInternal(ref mirror.Ref) {
 	e.leave(flowNode(ref))
@@ -209,43 +224,10 @@ func Merge(dst, src *flow.Flow, which flow.Fields) {
 	}
 }
 
-// A reading of the kernel's table goes BeginReading, Read for each flow, EndReading.
-
-// BeginReading begins to compare the internal cache with the kernel's table.
-func (e *Engine) BeginReading(now Moment) {
-	e.now = now
-	e.generation++
-}
-
-// Read takes in a flow of the kernel's table. tell says that it is sent, as after events were lost; the
-// reading at the start and that of a request send nothing. At the start flows count as new.
-func (e *Engine) Read(now Moment, f *flow.Flow, tell, start bool) {
-	e.now = now
-	e.flow = *f
-	e.flow.Has &^= notKept
-	ref := e.internal.Find(&e.flow)
-	if start && ref == 0 {
-		e.added(0, &e.flow, tell)
-		return
-	}
-	e.changed(ref, &e.flow, tell)
-}
-
-// EndReading tells which flows have vanished: those that neither Read nor an event has told of since
-// BeginReading. Only after a reading that was complete.
-func (e *Engine) EndReading(now Moment) {
-	e.now = now
-	for ref := range e.internal.All() {
-		if o := e.internal.Meta(ref); o.seen != e.generation && o.state != dead {
-			e.destroyed(ref, true)
-		}
-	}
-}
-
 // FlushInternal empties the internal cache without a word to the peers.
 func (e *Engine) FlushInternal(now Moment) {
 	e.now = now
 	for ref := range e.internal.All() {
-		e.dropInternal(ref)
+		e.discard(ref)
 	}
 }

@@ -341,39 +341,6 @@ func TestOwnChangesAreNotTold(t *testing.T) {
 	}
 }
 
-// After events were lost the kernel's table is read again.
-func TestReadingTellsWhatWasMissed(t *testing.T) {
-	p := newPlay(t, Options{})
-	p.bustle(0, 300)
-	p.pass(time.Second)
-	a := p.nodes[0]
-	// Lost: one came, one changed, one went.
-	for i, f := range []flow.Flow{tcp(5000, 3)} {
-		_ = i
-		a.kernel[f.Orig] = f
-	}
-	n := 0
-	for k, f := range a.kernel {
-		if f.Mark == 5000 {
-			continue
-		}
-		if n++; n == 1 {
-			delete(a.kernel, k)
-		} else if n == 2 {
-			f.State = 9
-			a.kernel[k] = f
-		}
-	}
-	a.BeginReading(p.now)
-	for _, f := range a.kernel {
-		a.Read(p.now, &f, true, false)
-	}
-	p.happen(0, flow.New, tcp(6000, 1)) // after the reading has passed it
-	a.EndReading(p.now)
-	p.pass(2 * time.Second)
-	p.mustBeInStep()
-}
-
 func TestInjection(t *testing.T) {
 	for _, mode := range []Mode{FTFW, NOTRACK} {
 		p := newPlay(t, Options{Mode: mode})

@@ -81,6 +81,17 @@ func (q *queue) remove(n node) {
 	q.len--
 }
 
+// renew puts n at the end, wherever in the queue it is, or if it is in none.
+func (q *queue) renew(n node) {
+	if q.at(n).in == q.id {
+		q.remove(n)
+	}
+	q.push(n)
+}
+
+// clear forgets what is in the queue, whose nodes are gone.
+func (q *queue) clear() { q.first, q.last, q.len = 0, 0, 0 }
+
 func (q *queue) pop() node {
 	n := q.first
 	q.remove(n)

@@ -181,6 +181,7 @@ func (e *Engine) peerStarted(seq uint32) {
 	if e.acks.open && int32(seq-e.acks.from) < 0 {
 		e.acks.from, e.acks.window = seq, e.opts.AckWindow-1
 	}
+	e.reunite()
 }
 
 // handle carries out a message. Control messages are those that the mode knows.
@@ -272,6 +273,7 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		if ref == 0 {
 			return 0
 		}
+		e.toldAgain(e.external.Meta(ref))
 		e.dropExternal(ref)
 		e.stats.External.Destroyed++
 		return 0
@@ -295,20 +297,15 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		e.stats.External.Updated++
 	}
 	o := e.external.Meta(ref)
+	if !added {
+		e.toldAgain(o)
+	}
 	o.touched = e.now.seconds()
 	e.verified(o, added)
 	if e.opts.Mode == ALARM {
-		e.fresh(flowNode(ref))
+		e.byAge.renew(flowNode(ref))
 	}
 	return 0
-}
-
-// fresh puts an external flow at the end of those that will expire.
-func (e *Engine) fresh(n node) {
-	if e.externalItem(n).in == inAge {
-		e.byAge.remove(n)
-	}
-	e.byAge.push(n)
 }
 
 func (e *Engine) dropExternal(ref mirror.Ref) {
@@ -318,21 +315,30 @@ func (e *Engine) dropExternal(ref mirror.Ref) {
 	e.external.Remove(ref)
 }
 
-// expire forgets the external flows of ALARM that nobody has told of for CacheTimeout.
+// expire forgets what nobody has told of for CacheTimeout, in ALARM: so it is with everything of a peer that is gone.
 func (e *Engine) expire() {
+	old := func(touched uint32) bool { return int(e.now.seconds()-touched) >= e.opts.CacheTimeout }
 	for e.byAge.len > 0 {
 		ref := mirror.Ref(e.byAge.first)
-		if int(e.now.seconds()-e.external.Meta(ref).touched) < e.opts.CacheTimeout {
-			return
+		if !old(e.external.Meta(ref).touched) {
+			break
 		}
 		e.dropExternal(ref)
 		e.stats.External.Destroyed++
+	}
+	for e.expsByAge.len > 0 {
+		i := e.expsByAge.first.index()
+		if !old(e.externalExps.objects[i].touched) {
+			break
+		}
+		e.dropExternalExpect(i)
 	}
 }
 
 // FlushExternal empties the external cache. Nobody is told.
 func (e *Engine) FlushExternal(now Moment) {
 	e.now = now
+	e.stats.External.Destroyed += uint64(e.external.Len())
 	e.external.Clear()
-	e.byAge.first, e.byAge.last, e.byAge.len = 0, 0, 0
+	e.byAge.clear()
 }

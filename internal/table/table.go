@@ -76,7 +76,7 @@ func Open(ctx context.Context, c *conntrack.Client, opts *Options) (*Table, erro
 			return t, nil
 		}
 	}
-	snap, err := snapshot.Open(&snapshot.Options{NetNS: opts.NetNS})
+	snap, err := snapshot.Open(&snapshot.Options{NetNS: opts.NetNS, IDs: opts.IDs})
 	if err == nil && known != nil {
 		if err = snap.LearnID(ctx, known); err != nil {
 			snap.Close()

@@ -76,14 +76,14 @@ func TestLossesAreAddedUp(t *testing.T) {
 	}
 }
 
-func TestDecodeBenchmarkIsJudgedByItsWorstAllocationAndMedianTime(t *testing.T) {
+func TestGoBenchmarksAreJudgedByTheirWorstAllocationAndMedianTime(t *testing.T) {
 	const out = `goos: linux
 BenchmarkDecode-2   	 5000000	       220.5 ns/op	       0 B/op	       0 allocs/op
 BenchmarkDecode-2   	 5000000	       250.5 ns/op	  12.00 MB/s	       0 B/op	       1 allocs/op
 BenchmarkDecode-2   	 5000000	       700 ns/op	       0 B/op	       0 allocs/op
 PASS
 `
-	rows := decodeRows(out)
+	rows := goBenchmarks[0].rows(out)
 	if len(rows) != 1 || len(rows[0].Targets) != 2 {
 		t.Fatalf("got %+v, want one row with two targets", rows)
 	}

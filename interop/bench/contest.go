@@ -20,7 +20,8 @@ const (
 	theirs = "theirs"
 	floor  = "floor"
 
-	oneProcessor = "ours, one processor"
+	oneProcessor  = "ours, one processor"
+	conntrackList = "our conntrack -L"
 )
 
 // contest is one thing to do, and the programs that do it, one after the other, again

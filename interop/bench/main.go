@@ -142,10 +142,15 @@ func measureAll(ctx context.Context, s *settings) (res *results, err error) {
 	if err != nil {
 		return nil, err
 	}
-	progress("go test -bench Decode ./conntrack")
-	decode, err := decodeBenchmark(ctx, plan.root, s.Runs)
-	if err != nil {
-		return nil, err
+	var perEntry []row
+	for i := range goBenchmarks {
+		g := &goBenchmarks[i]
+		progress("go test -bench %s %s", g.pattern, g.pkg)
+		rows, err := g.run(ctx, plan.root, s.Runs)
+		if err != nil {
+			return nil, err
+		}
+		perEntry = append(perEntry, rows...)
 	}
 	measure.WarnIfBusy(progress)
 
@@ -157,7 +162,7 @@ func measureAll(ctx context.Context, s *settings) (res *results, err error) {
 	if err != nil {
 		return nil, err
 	}
-	res.Rows = append(append(res.Rows, decode...), grown...)
+	res.Rows = append(append(res.Rows, perEntry...), grown...)
 	res.Notes = append(res.Notes, notes...)
 	res.Command, res.Machine = s.command(), measure.DescribeMachine(ctx, plan.Theirs, "--version")
 	return res, nil

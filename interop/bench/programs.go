@@ -19,6 +19,7 @@ type plan struct {
 
 	Self      string // this binary
 	Ours      string
+	Front     string // spoor
 	Theirs    string
 	Libraries string // program that dumps through Go libraries; "" if it cannot be built
 
@@ -40,6 +41,10 @@ func (p *plan) build(ctx context.Context) (notes []string, err error) {
 	}
 	p.Ours = filepath.Join(p.Dir, "conntrack")
 	if err := measure.BuildShipped(ctx, p.root, p.Ours, "./cmd/conntrack"); err != nil {
+		return nil, err
+	}
+	p.Front = filepath.Join(p.Dir, "spoor")
+	if err := measure.BuildShipped(ctx, p.root, p.Front, "./cmd/spoor"); err != nil {
 		return nil, err
 	}
 	libraries := filepath.Join(p.Dir, "golibs")

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spoor-project/spoor/interop/measure"
 )
@@ -70,6 +71,15 @@ func (r *row) promiseScaling(limit float64) {
 	t := measure.Target{Promise: fmt.Sprintf("≥ %v × one processor", limit)}
 	if ratio, ok := r.ratio(oneProcessor); ok {
 		t.Value, t.Reached = fmt.Sprintf("%.2f", 1/ratio), 1/ratio >= limit
+	}
+	r.Targets = append(r.Targets, t)
+}
+
+// promiseTime: ours takes at most so long.
+func (r *row) promiseTime(limit time.Duration) {
+	t := measure.Target{Promise: fmt.Sprintf("≤ %v", limit)}
+	if f := r.of(ours); f != nil && f.Wall > 0 {
+		t.Value, t.Reached = f.Wall.Round(time.Millisecond).String(), f.Wall <= limit
 	}
 	r.Targets = append(r.Targets, t)
 }

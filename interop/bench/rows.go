@@ -6,6 +6,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spoor-project/spoor/interop/measure"
 )
@@ -86,7 +87,20 @@ func (a *arena) lists(ctx context.Context) error {
 	procfs.group, procfs.finished = withoutTargets, nil
 	procfs.teams = []team{{"procfs", always("/bin/cat", "/proc/net/nf_conntrack")}, a.floor(floorDump)}
 
-	contests := []*contest{plain, netlink, lone, loneNetlink, save, xml, json, procfs}
+	front := &contest{what: "spoor list", entries: measure.Grouped(all), runs: a.plan.Runs,
+		teams: []team{{ours, always(a.plan.Front, "list")}, {conntrackList, always(a.plan.Ours, "-L")}},
+		judge: ratioTo(1, conntrackList)}
+	largest := &contest{what: "spoor count --by src --top 20", entries: measure.Grouped(all), runs: a.plan.Runs,
+		teams: []team{{ours, always(a.plan.Front, "count", "--by", "src", "--top", "20")}},
+		finished: func(s *sample) string {
+			if !strings.Contains(s.stderr, measure.Grouped(all)+" flows in ") {
+				return "it says: " + s.stderr
+			}
+			return ""
+		},
+		judge: func(r *row) { r.promiseTime(500 * time.Millisecond) }}
+
+	contests := []*contest{plain, netlink, lone, loneNetlink, save, xml, json, procfs, front, largest}
 	if a.plan.Libraries != "" {
 		libraries := list("dump through a Go library")
 		libraries.group = ofLibraries

@@ -192,8 +192,14 @@ func (p *program) daemon(background bool) error {
 	signal.Notify(hup, syscall.SIGHUP) // one that comes too early waits
 	d, err := agent.Open(p.cfg, p.log, uint32(time.Now().Unix()))
 	if err != nil {
+		var helper *agent.HelperError
 		if errors.Is(err, agent.ErrControl) { // which the original says in fewer words
 			p.log.Printf(statesync.Error, "%v", agent.ErrControl)
+		} else if errors.As(err, &helper) {
+			p.log.Printf(statesync.Error, "%s", initialisationText(helper))
+			if helper.Advice != "" {
+				p.log.Printf(statesync.Warning, "%s", helper.Advice)
+			}
 		} else {
 			p.log.Printf(statesync.Error, "%s", initialisationText(err))
 			p.log.Printf(statesync.Error, "initialization failed")
