@@ -161,8 +161,9 @@ func TestRealTraffic(t *testing.T) {
 	e, _ := export(t, Options{NetNS: []string{ns.Path()}, Events: true, CountInterval: 50 * time.Millisecond, Top: []Top{{tally.DstPort, 1}}})
 	here := addr("127.0.0.1")
 	echo := nstest.ServeEcho(t, ns, "tcp", "127.0.0.1:0")
-	conn := nstest.Dial(t, ns, "tcp", netip.AddrPort{}, echo)
-	other := nstest.Dial(t, ns, "tcp", netip.AddrPort{}, echo)
+	for range 2 { // which stay silent from now on
+		nstest.Dial(t, ns, "tcp", netip.AddrPort{}, echo)
+	}
 	nstest.Send(t, ns, netip.AddrPortFrom(here, 5000), netip.AddrPortFrom(here, 9), "nobody answers")
 	nstest.Exchange(t, ns, "udp", netip.AddrPort{}, nstest.ServeEcho(t, ns, "udp", "127.0.0.1:0"), 3)
 	l := func(name, labels string) string {
@@ -193,8 +194,6 @@ func TestRealTraffic(t *testing.T) {
 		by("spoor_conntrack_new_total", "", `protocol="udp"`):                                    2,
 		by("spoor_conntrack_destroyed_total", "", `protocol="tcp"`):                              0,
 	})
-	conn.Close()
-	other.Close()
 	flush(t, ns)
 	eventually(t, e, map[string]float64{
 		l("node_nf_conntrack_entries", ""):                          0,
