@@ -99,7 +99,7 @@ func scrape(t *testing.T, e *Exporter) map[string]float64 {
 func eventually(t *testing.T, e *Exporter, want map[string]float64) {
 	t.Helper()
 	var wrong string
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		got := scrape(t, e)
 		wrong = ""
 		for name, v := range want {
@@ -120,7 +120,7 @@ func tracked(t *testing.T) *nstest.NS {
 	nstest.NeedTool(t, "nft")
 	ns := nstest.New(t)
 	ns.LoopbackUp()
-	ns.MustRun(t, "nft", "table inet t { chain c { type filter hook input priority 0; ct state invalid drop; }; }")
+	ns.MustRun(t, "nft", "table inet t { chain c { type filter hook input priority 0; ct state new accept; }; }")
 	return ns
 }
 
