@@ -46,7 +46,7 @@ bench: build ## measure against the C programs and the kernel's floor (root, hal
 
 generate: ## man pages, completions, recorded outputs and the BPF object, from their sources
 	snapshot/bpf/build
-	$(GO) test ./internal/cli ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render -update
+	$(GO) test ./internal/cli ./internal/compat/conntrackcli ./internal/compat/nfctcli ./internal/render ./internal/metrics -update
 
 install: build ## programs, man page and completions below PREFIX (/usr/local)
 	packaging/install $(PREFIX)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/internal/doctor"
+	"github.com/spoor-project/spoor/internal/metrics"
 	"github.com/spoor-project/spoor/internal/render"
 	"github.com/spoor-project/spoor/internal/tui"
 )
@@ -55,7 +56,7 @@ func candidates(before []string, last string) []string {
 	previous := before[len(before)-1]
 	for _, o := range cmd.all() {
 		if o.value != "" && (previous == "--"+o.name || o.letter != 0 && previous == "-"+string(o.letter)) {
-			return listed(optionValues(cmd.name, o.name), last)
+			return listed(optionValues(cmd, o.name), last)
 		}
 	}
 	if !strings.Contains(cmd.words, "QUERY") {
@@ -68,8 +69,8 @@ func candidates(before []string, last string) []string {
 }
 
 // optionValues are the values of an option that have names.
-func optionValues(verb, name string) []string {
-	switch verb + " " + name {
+func optionValues(cmd *command, name string) []string {
+	switch cmd.name + " " + name {
 	case "top by":
 		return tui.GroupingNames()
 	case "top sort":
@@ -90,11 +91,26 @@ func optionValues(verb, name string) []string {
 		return doctor.Names()
 	case "keep-session":
 		return []string{"yes", "no", "auto"}
+	case "top":
+		if cmd.name == "serve" {
+			var all []string
+			for _, f := range tallyFields() {
+				all = append(all, f+"=")
+			}
+			return all
+		}
+	case "events":
+		return []string{"on", "off"}
+	case "log-format":
+		return []string{"text", "json"}
 	case "netns":
 		entries, _ := os.ReadDir("/run/netns")
 		var all []string
 		for _, e := range entries {
 			all = append(all, e.Name())
+		}
+		if cmd.name == "serve" {
+			all = append(all, metrics.All)
 		}
 		return all
 	}

@@ -31,6 +31,8 @@ func TestCompletions(t *testing.T) {
 				{"spoor list state syn_", "syn_recv syn_sent syn_sent2"},
 				{"spoor delete not ass", "assured"},
 				{"spoor update --keep-session n", "no"},
+				{"spoor serve --top nat-s", "nat-src="},
+				{"spoor serve --events of", "off"},
 				{"spoor frobnicate ", ""},
 			} {
 				var got []string
@@ -59,7 +61,7 @@ func TestEveryOptionCompletes(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range optionValues("list", "columns") {
+	for _, name := range optionValues(&listCommand, "columns") {
 		if _, err := columnNamed(name); err != nil && name != "flows" {
 			t.Errorf("column %s: %v", name, err)
 		}

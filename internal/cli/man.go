@@ -178,6 +178,7 @@ it ends with 0 if all is well, 1 for a warning, 2 if something is bad and 3 if n
 .Dl spoor update --mark 0x10/0xf0 --yes src 10.0.0.0/8
 .Dl spoor watch --json dnat
 .Dl spoor doctor --fix
+.Dl spoor serve --netns all --top src=20
 .Sh SEE ALSO
 .Xr conntrack 8 ,
 .Xr conntrackd 8 ,

@@ -24,6 +24,7 @@ var floors = map[string]int{
 	"internal/nfnetlink":            0,
 	"internal/nstest":               0,
 	"internal/release":              0,
+	"internal/sdnotify":             0,
 	"internal/floorplan":            0,
 	"internal/compat/getopt":        0,
 	"filter":                        1,
@@ -41,6 +42,7 @@ var floors = map[string]int{
 	"internal/agent":                5,
 	"internal/mirror":               3,
 	"internal/table":                3,
+	"internal/metrics":              4,
 	"conntrack":                     2,
 	"snapshot":                      2,
 	"internal/compat/conntrackcli":  6,
@@ -64,11 +66,18 @@ var testSupport = []string{"internal/nfnetlink/nfnetlinktest", "internal/statesy
 
 // doors says which packages a third-party module comes in through; nil is any.
 var doors = map[string][]string{
-	"golang.org/x/sys":               nil,
-	"github.com/spoor-project/spoor": nil,
-	"github.com/cilium/ebpf":         {"snapshot"},
-	"charm.land/bubbletea/v2":        {"internal/tui"},
+	"golang.org/x/sys":                    nil,
+	"github.com/spoor-project/spoor":      nil,
+	"github.com/cilium/ebpf":              {"snapshot"},
+	"charm.land/bubbletea/v2":             {"internal/tui"},
+	"github.com/prometheus/client_golang": {"internal/metrics"},
 }
+
+// lean programs are started for every command of a script: they do without these modules.
+var (
+	lean  = []string{"cmd/conntrack", "cmd/conntrackd", "cmd/nfct"}
+	heavy = []string{"charm.land/bubbletea/v2", "github.com/prometheus/client_golang"}
+)
 
 // lightweight packages are imported by other programs: they use nothing but the
 // standard library, x/sys and each other.
@@ -171,6 +180,19 @@ func TestPublicPackagesStayLight(t *testing.T) {
 		}
 		if slices.Contains(p.Deps, "net/http") || slices.Contains(p.Deps, "net") || slices.Contains(p.Deps, "regexp") {
 			t.Errorf("%s pulls in a heavy part of the standard library", p.path())
+		}
+	}
+}
+
+func TestProgramsOfScriptsStayLean(t *testing.T) {
+	for _, p := range list(t) {
+		if !slices.Contains(lean, p.path()) {
+			continue
+		}
+		for _, dep := range p.Deps {
+			if slices.ContainsFunc(heavy, func(m string) bool { return strings.HasPrefix(dep, m+"/") }) {
+				t.Errorf("%s depends on %s", p.path(), dep)
+			}
 		}
 	}
 }

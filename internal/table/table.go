@@ -37,25 +37,34 @@ type Options struct {
 type Table struct {
 	client   *conntrack.Client
 	snap     *snapshot.Table // nil: over netlink
+	reason   string
 	why      string
 	contexts contexts
 }
+
+// The values of [Table.Reason].
+const (
+	ReasonOff         = "off"         // a snapshot was not wanted
+	ReasonSmall       = "small"       // netlink is as fast
+	ReasonUnreadable  = "unreadable"  // it is not known how large the table is
+	ReasonUnavailable = "unavailable" // a snapshot is not possible
+)
 
 // Open prepares to read the table of a client, which must outlive it. It fails only if a snapshot is insisted on.
 func Open(ctx context.Context, c *conntrack.Client, opts *Options) (*Table, error) {
 	t := &Table{client: c, contexts: contexts{client: c}}
 	if opts.Way == Netlink {
-		t.why = "SPOOR_SNAPSHOT=off"
+		t.reason, t.why = ReasonOff, "SPOOR_SNAPSHOT=off"
 		return t, nil
 	}
 	if opts.Way != Snapshot {
 		u, err := c.Count(ctx)
 		if err != nil {
-			t.why = err.Error()
+			t.reason, t.why = ReasonUnreadable, err.Error()
 			return t, nil // to read it will say the same
 		}
 		if u.Entries < worthwhile {
-			t.why = fmt.Sprintf("of %d entries; a snapshot is faster from %d on", u.Entries, worthwhile)
+			t.reason, t.why = ReasonSmall, fmt.Sprintf("of %d entries; a snapshot is faster from %d on", u.Entries, worthwhile)
 			return t, nil
 		}
 	}
@@ -63,7 +72,7 @@ func Open(ctx context.Context, c *conntrack.Client, opts *Options) (*Table, erro
 	if opts.IDs {
 		var err error
 		if known, err = someFlows(ctx, c); err != nil || len(known) == 0 {
-			t.why = "there is no entry to learn from how identifiers are made"
+			t.reason, t.why = ReasonUnavailable, "there is no entry to learn from how identifiers are made"
 			return t, nil
 		}
 	}
@@ -79,7 +88,7 @@ func Open(ctx context.Context, c *conntrack.Client, opts *Options) (*Table, erro
 	case opts.Way == Snapshot:
 		return nil, fmt.Errorf("SPOOR_SNAPSHOT=on: %w", err)
 	default:
-		t.why = err.Error()
+		t.reason, t.why = ReasonUnavailable, err.Error()
 	}
 	return t, nil
 }
@@ -94,6 +103,9 @@ func (t *Table) Close() error {
 
 // BySnapshot reports whether the table is read by a snapshot.
 func (t *Table) BySnapshot() bool { return t.snap != nil }
+
+// Reason is why the table is not read by a snapshot, in a word of which there are few; "" if it is.
+func (t *Table) Reason() string { return t.reason }
 
 // String tells how the table is read, and why.
 func (t *Table) String() string {

@@ -125,12 +125,12 @@ func TestErrorOfVisitEndsTheReading(t *testing.T) {
 
 func TestWhyIsTold(t *testing.T) {
 	_, c, ctx := place(t, 0)
-	for way, want := range map[table.Way]string{
-		table.Netlink: "over netlink: SPOOR_SNAPSHOT=off",
-		table.Fastest: "over netlink: of 0 entries; a snapshot is faster from 30000 on",
+	for way, want := range map[table.Way][2]string{
+		table.Netlink: {table.ReasonOff, "over netlink: SPOOR_SNAPSHOT=off"},
+		table.Fastest: {table.ReasonSmall, "over netlink: of 0 entries; a snapshot is faster from 30000 on"},
 	} {
-		if got := open(t, ctx, c, table.Options{Way: way}).String(); got != want {
-			t.Errorf("%q: %s", way, got)
+		if tab := open(t, ctx, c, table.Options{Way: way}); tab.String() != want[1] || tab.Reason() != want[0] {
+			t.Errorf("%q: %s: %s", way, tab.Reason(), tab)
 		}
 	}
 	if got := open(t, ctx, c, table.Options{Way: table.Snapshot, IDs: true}).String(); !strings.Contains(got, "no entry to learn from") {

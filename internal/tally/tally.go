@@ -81,6 +81,38 @@ func (t *Tally) Merge(other *Tally) {
 	t.total.add(&other.total)
 }
 
+// Prune forgets all but the n largest groups by flows, of equal ones those that came first; n must not be negative. The
+// total still has the flows of the others. A group that comes back begins at 0, so that from then on groups may be
+// larger than they seem.
+func (t *Tally) Prune(n int) {
+	if n >= len(t.keys) {
+		return
+	}
+	sizes := make([]uint64, len(t.sums))
+	for i := range t.sums {
+		sizes[i] = t.sums[i].Flows
+	}
+	slices.Sort(sizes)
+	stay := sizes[len(sizes)-n:]
+	least := sizes[len(sizes)-n-1] // of those that are forgotten, the largest
+	equal, _ := slices.BinarySearch(stay, least+1)
+	keys, sums := t.keys, t.sums
+	clear(t.index) // and keep its memory: it will be as large again
+	t.keys, t.sums = t.keys[:0], t.sums[:0]
+	for i := range keys {
+		size := sums[i].Flows
+		if size < least || size == least && equal == 0 {
+			continue
+		}
+		if size == least {
+			equal--
+		}
+		sum := sums[i] // group overwrites what lies before
+		t.sums[t.group(keys[i])] = sum
+	}
+	clear(keys[len(t.keys):])
+}
+
 // Total is the sum of all flows.
 func (t *Tally) Total() Sum { return t.total }
 

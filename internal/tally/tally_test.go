@@ -177,3 +177,34 @@ func BenchmarkAdd(b *testing.B) {
 		i++
 	}
 }
+
+// TestPruneKeepsTheLargest: and what it forgets is still in the total.
+func TestPruneKeepsTheLargest(t *testing.T) {
+	all := tally.New(tally.DstPort)
+	f := web()
+	for port := range uint16(10) {
+		f.Orig.DstPort = port
+		for range port + 1 {
+			all.Add(&f)
+		}
+	}
+	before := all.Top(4, tally.ByFlows)
+	all.Prune(100)
+	if all.Groups() != 10 {
+		t.Errorf("%d groups, though there are few", all.Groups())
+	}
+	all.Prune(4)
+	if got := all.Top(-1, tally.ByFlows); !reflect.DeepEqual(got, before) || all.Total().Flows != 55 {
+		t.Errorf("%v of %v, want %v", got, all.Total(), before)
+	}
+	all.Add(&f) // of port 9, which was kept
+	f.Orig.DstPort = 0
+	all.Add(&f) // and one that was not
+	if got := all.Top(-1, tally.ByFlows); len(got) != 5 || got[0].Flows != 11 || got[4].Flows != 1 {
+		t.Errorf("%v", got)
+	}
+	all.Prune(0)
+	if all.Groups() != 0 || all.Total().Flows != 57 {
+		t.Errorf("%d groups, %v", all.Groups(), all.Total())
+	}
+}

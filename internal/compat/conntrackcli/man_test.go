@@ -262,13 +262,13 @@ func guideScript(guide string) string {
 
 // TestGuidesWork runs the commands of docs/howto, each guide in namespaces of its own.
 func TestGuidesWork(t *testing.T) {
-	nstest.NeedTool(t, "bash", "unshare", "setsid", "ip", "iptables", "nft", "sysctl", "socat", "jq", "sqlite3")
+	nstest.NeedTool(t, "bash", "unshare", "setsid", "ip", "iptables", "nft", "sysctl", "socat", "jq", "sqlite3", "curl", "promtool")
 	guides, err := filepath.Glob("../../../docs/howto/*.md")
 	if err != nil || len(guides) < 8 {
 		t.Fatalf("%d guides: %v", len(guides), err)
 	}
 	bin := ""
-	for _, program := range []string{"conntrack", "conntrackd", "nfct"} {
+	for _, program := range []string{"conntrack", "conntrackd", "nfct", "spoor"} {
 		bin += filepath.Dir(nstest.BuildCommand(t, "./cmd/"+program)) + ":"
 	}
 	root, err := filepath.Abs("../../..")

@@ -1,12 +1,11 @@
 package conntrackdcli
 
 import (
-	"context"
-	"net"
 	"os"
 	"strconv"
 	"syscall"
-	"time"
+
+	"github.com/spoor-project/spoor/internal/sdnotify"
 )
 
 // A Go program cannot fork. So -d starts the same program again, with the same arguments, in a session of
@@ -33,7 +32,7 @@ func (p *program) background() error {
 		return p.fail("fork has failed: %v", err)
 	}
 	if p.cfg.General.Systemd {
-		newNotifier(true).say("MAINPID=" + strconv.Itoa(child.Pid))
+		newNotifier(true).Say("MAINPID=" + strconv.Itoa(child.Pid))
 	}
 	var b [1]byte
 	if n, _ := r.Read(b[:]); n == 1 {
@@ -60,49 +59,10 @@ func leaveConsole() {
 	os.Unsetenv(readyVariable)
 }
 
-// notifier tells systemd how the daemon is; see sd_notify(3).
-type notifier struct{ path string }
-
-func newNotifier(wanted bool) *notifier {
+// newNotifier is silent unless the configuration wants systemd to be told.
+func newNotifier(wanted bool) *sdnotify.Notifier {
 	if !wanted {
-		return &notifier{}
+		return &sdnotify.Notifier{}
 	}
-	return &notifier{os.Getenv("NOTIFY_SOCKET")}
-}
-
-func (n *notifier) say(text string) {
-	if n.path == "" {
-		return
-	}
-	if c, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.path, Net: "unixgram"}); err == nil {
-		c.Write([]byte(text))
-		c.Close()
-	}
-}
-
-// watchdog says twice in each watchdog interval that the daemon is alive, if it is, until stop is called.
-func (n *notifier) watchdog(alive func(context.Context) bool) (stop func()) {
-	usec, err := strconv.ParseInt(os.Getenv("WATCHDOG_USEC"), 10, 64)
-	if n.path == "" || err != nil || usec < 2 {
-		return func() {}
-	}
-	interval := time.Duration(usec/2) * time.Microsecond
-	ctx, stop := context.WithCancel(context.Background())
-	go func() {
-		t := time.NewTicker(interval)
-		defer t.Stop()
-		for {
-			select {
-			case <-t.C:
-				within, cancel := context.WithTimeout(ctx, interval/2)
-				if alive(within) {
-					n.say("WATCHDOG=1")
-				}
-				cancel()
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return stop
+	return sdnotify.New()
 }

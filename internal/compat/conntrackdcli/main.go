@@ -215,8 +215,8 @@ func (p *program) daemon(background bool) error {
 		p.log.Printf(statesync.Notice, "-- starting in console mode --")
 	}
 	tell := newNotifier(g.Systemd)
-	tell.say("READY=1")
-	stopDog := tell.watchdog(d.Alive)
+	tell.Say("READY=1")
+	stopDog := tell.Watchdog(d.Alive)
 	defer stopDog()
 	go func() {
 		for {
@@ -230,7 +230,7 @@ func (p *program) daemon(background bool) error {
 	}()
 	err = d.Run(ctx)
 	stop()
-	tell.say("STOPPING=1")
+	tell.Say("STOPPING=1")
 	if err != nil {
 		return p.fail("%v", err)
 	}
