@@ -65,7 +65,7 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 	if err != nil {
 		return err
 	}
-	for _, at := range mentioned(code, text) {
+	for _, at := range mentioned(code, text, 8) {
 		b, err := t.peekAt(at)
 		if err != nil {
 			continue
@@ -94,12 +94,12 @@ func (t *Table) peekAt(address uint64) ([]byte, error) {
 	return p.Data[:], nil
 }
 
-// mentioned lists the addresses that machine code refers to, and others: on x86 relative
+// mentioned lists the addresses that machine code refers to, and others, if they are aligned: on x86 relative
 // to the next instruction or absolute in 32 bits, on ARM by pairs of ADRP and ADD.
-func mentioned(at uint64, code []byte) []uint64 {
+func mentioned(at uint64, code []byte, alignment uint64) []uint64 {
 	var all []uint64
 	add := func(a uint64) {
-		if a%8 == 0 && !slices.Contains(all, a) {
+		if a%alignment == 0 && !slices.Contains(all, a) {
 			all = append(all, a)
 		}
 	}

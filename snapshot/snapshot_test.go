@@ -319,6 +319,30 @@ func TestOffloaded(t *testing.T) {
 	same(t, collect(t, open(t, r.Router, 2).Flows(ctx, nil)), want, start)
 }
 
+// TestReadingByTheKernelsVariables reads without asking the kernel where the table is after each part.
+func TestReadingByTheKernelsVariables(t *testing.T) {
+	ns, c := place(t)
+	ctx := limited(t)
+	fill(t, c, 0, 3000)
+	tab := open(t, ns, 2)
+	if found, err := tab.FindVariables(); err != nil || !found {
+		t.Fatalf("found: %v, %v", found, err)
+	}
+	if n := len(collect(t, tab.Flows(ctx, nil))); n != 3000 {
+		t.Errorf("%d flows", n)
+	}
+	deleted := 0
+	for f, err := range c.DeleteEach(ctx, tab.Flows(ctx, nil)) { // behind the reader
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		deleted++
+	}
+	if n := len(collect(t, tab.Flows(ctx, nil))); deleted != 3000 || n != 0 {
+		t.Errorf("%d deleted, %d left", deleted, n)
+	}
+}
+
 func TestManyFlowsOnce(t *testing.T) {
 	ns, c := place(t)
 	ctx := limited(t)

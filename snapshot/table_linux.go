@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -35,6 +36,8 @@ type Table struct {
 	hz      uint64
 	id      *idKey // nil: not known
 	idCode  func() (address uint64, err error)
+	search  sync.Once // for variables
+	found   atomic.Pointer[variables]
 	walkers []*walker
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -294,9 +295,14 @@ func (w *walker) refresh() error {
 
 // locate finds out where the table is now.
 func (w *walker) locate() error {
+	if w.unmoved() {
+		return nil
+	}
+	begun := time.Now()
 	if err := w.refresh(); err != nil {
 		return err
 	}
+	slow := time.Since(begun) > slowRefresh
 	w.ask.Bucket, w.ask.End = 0, 0
 	if err := w.call(); err != nil {
 		return err
@@ -306,6 +312,9 @@ func (w *walker) locate() error {
 		return fmt.Errorf("snapshot: no table was found: %s", w.ask.complaint())
 	case w.ask.Size == 0 || w.ask.Size%parts != 0:
 		return fmt.Errorf("snapshot: a table of %d buckets", w.ask.Size)
+	}
+	if slow {
+		w.table.findVariables(w.ask.Hash, w.ask.Size)
 	}
 	return nil
 }
