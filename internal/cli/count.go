@@ -114,8 +114,11 @@ func (c *call) tally(s *source, by []tally.Field) (*tally.Tally, error) {
 		mu.Unlock()
 		return nil
 	})
-	sum := tally.New(by...)
-	for _, t := range idle {
+	if len(idle) == 0 {
+		return tally.New(by...), err
+	}
+	sum := idle[0]
+	for _, t := range idle[1:] {
 		sum.Merge(t)
 	}
 	return sum, err
