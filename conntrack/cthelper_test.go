@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -144,12 +145,15 @@ func helperBody(h *UserHelper) nfnetlinktest.Body {
 
 // helperKernel keeps user-space helpers as the kernel does.
 type helperKernel struct {
+	mu    sync.Mutex // guards what follows: the kernel answers on a goroutine of its own
 	all   []UserHelper
 	inUse map[HelperKey]bool // a firewall rule refers to it
 	own   map[HelperKey]bool // the kernel has it itself
 }
 
 func (k *helperKernel) handle(r *nfnetlinktest.Request) [][]byte {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	if r.Subsystem() != nfnetlink.ConntrackHelper {
 		return [][]byte{r.Error(syscall.EINVAL)}
 	}
@@ -212,6 +216,13 @@ func (k *helperKernel) handle(r *nfnetlinktest.Request) [][]byte {
 		return [][]byte{r.Error(errno)}
 	}
 	return [][]byte{r.Error(syscall.EINVAL)}
+}
+
+// use has a firewall rule refer to a helper, or not any more.
+func (k *helperKernel) use(key HelperKey, used bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.inUse[key] = used
 }
 
 func (k *helperKernel) put(key HelperKey, attrs map[uint16]nfnetlink.Attrs) syscall.Errno {
@@ -299,13 +310,13 @@ func TestHelpersLiveInTheKernel(t *testing.T) {
 	_, err = c.GetHelper(ctx, HelperKey{Name: "x"})
 	want("get another name", err, syscall.ENOENT)
 	want("delete another name", c.DeleteHelper(ctx, HelperKey{Name: "x"}), ErrNotFound)
-	k.inUse[ftpKey] = true
+	k.use(ftpKey, true)
 	want("delete what is in use", c.DeleteHelper(ctx, ftpKey), syscall.EBUSY)
 	want("flush", c.FlushHelpers(ctx), nil)
 	if got := list(); len(got) != 1 || got[0].HelperKey != ftpKey {
 		t.Errorf("left after the flush: %+v, want that in use", got)
 	}
-	k.inUse[ftpKey] = false
+	k.use(ftpKey, false)
 	want("delete", c.DeleteHelper(ctx, HelperKey{Name: "ftp"}), nil)
 	if got := list(); got != nil {
 		t.Errorf("left: %+v", got)
