@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"errors"
-	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -14,6 +13,8 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
+
+	"github.com/spoor-project/spoor/internal/netns"
 )
 
 // object is bpf/snapshot.c, compiled; make generate rebuilds it.
@@ -157,30 +158,15 @@ func (t *Table) Close() error {
 const procList = "/proc/thread-self/net/nf_conntrack"
 
 // openList opens the list of flows of a namespace. The file stays with that namespace.
-func openList(netns string) (fd int, err error) {
-	if netns == "" {
-		return unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	}
-	to, err := os.Open(netns)
+func openList(path string) (fd int, err error) {
+	err = netns.DoAt(path, func() (err error) {
+		fd, err = unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		return err
+	})
 	if err != nil {
 		return -1, err
 	}
-	defer to.Close()
-	fd = -1
-	done := make(chan error)
-	go func() {
-		// The thread ends with the goroutine, so there is no way back to get wrong.
-		runtime.LockOSThread()
-		if err := unix.Setns(int(to.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- err
-			return
-		}
-		var err error
-		fd, err = unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		done <- err
-	}()
-	err = <-done
-	return fd, err
+	return fd, nil
 }
 
 // littleEndian reports whether this machine is; the compiled program is for those.

@@ -15,6 +15,7 @@ import (
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/netns"
 	"github.com/spoor-project/spoor/internal/table"
 )
 
@@ -53,7 +54,7 @@ func (c *call) namespace() (string, error) {
 		return "", nil
 	}
 	word := c.value("netns", "")
-	path, err := table.NamespacePath(word)
+	path, err := netns.Path(word)
 	if err != nil {
 		return "", usagef("there is no network namespace %q: see ip netns list", word)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/internal/metrics"
+	"github.com/spoor-project/spoor/internal/netns"
 	"github.com/spoor-project/spoor/internal/release"
 	"github.com/spoor-project/spoor/internal/sdnotify"
 	"github.com/spoor-project/spoor/internal/table"
@@ -109,8 +110,8 @@ func (c *call) exported() (*metrics.Options, error) {
 	opts := &metrics.Options{NetNS: c.given["netns"], CountInterval: defaultCountInterval, Way: table.Way(c.env.Getenv("SPOOR_SNAPSHOT"))}
 	for _, word := range opts.NetNS {
 		if word != metrics.All {
-			if _, err := table.NamespacePath(word); errors.Is(err, table.ErrNoNamespace) || strings.ContainsRune(word, 0) {
-				return nil, usagef("--netns %q: %v", word, table.ErrNoNamespace)
+			if _, err := netns.Path(word); errors.Is(err, netns.ErrName) || strings.ContainsRune(word, 0) {
+				return nil, usagef("--netns %q: %v", word, netns.ErrName)
 			}
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/internal/netns"
 	"github.com/spoor-project/spoor/internal/nfnetlink"
 	"github.com/spoor-project/spoor/internal/table"
 	"github.com/spoor-project/spoor/snapshot"
@@ -99,34 +99,7 @@ func (h *Host) files() fs.FS {
 
 // inside runs do on a thread that is in the namespace: the kernel shows each thread its own /proc/sys/net and
 // /proc/thread-self/net.
-func (h *Host) inside(do func() error) error {
-	if h.NetNS == "" {
-		return do()
-	}
-	ns, err := os.Open(h.NetNS)
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("open own network namespace: %w", err)
-	}
-	defer home.Close()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network namespace %s: %w", h.NetNS, err)
-	}
-	err = do()
-	// A thread that cannot go home must not serve other goroutines: it stays locked and dies with this one.
-	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		return errors.Join(err, fmt.Errorf("return to own network namespace: %w", back))
-	}
-	runtime.UnlockOSThread()
-	return err
-}
+func (h *Host) inside(do func() error) error { return netns.DoAt(h.NetNS, do) }
 
 // gatherer collects facts.
 type gatherer struct {

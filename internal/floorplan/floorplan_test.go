@@ -21,7 +21,8 @@ const module = "github.com/spoor-project/spoor"
 // below its own. To add a package, add a row.
 var floors = map[string]int{
 	"flow":                          0,
-	"internal/nfnetlink":            0,
+	"internal/netns":                0,
+	"internal/nfnetlink":            1,
 	"internal/nstest":               0,
 	"internal/release":              0,
 	"internal/sdnotify":             0,
@@ -33,7 +34,7 @@ var floors = map[string]int{
 	"internal/libc":                 0,
 	"internal/config":               0,
 	"internal/capture":              0,
-	"internal/statesync/channel":    0,
+	"internal/statesync/channel":    1,
 	"internal/statesync/wire":       1,
 	"internal/statesync":            4,
 	"internal/tui":                  4,

@@ -21,13 +21,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/sys/unix"
 
+	"github.com/spoor-project/spoor/internal/netns"
 	"github.com/spoor-project/spoor/internal/release"
 	"github.com/spoor-project/spoor/internal/table"
 )
 
 // Options says what an [Exporter] exports. The zero value is the namespace of this process, with the kernel's counters alone.
 type Options struct {
-	// NetNS are network namespaces as [table.NamespacePath] knows them, and [All]. They may come and go. None is the one of this
+	// NetNS are network namespaces as [netns.Path] knows them, and [All]. They may come and go. None is the one of this
 	// process, whose metrics have no label netns.
 	NetNS []string
 	// Named is the directory of the namespaces that All stands for; "" is /run/netns.
@@ -219,7 +220,7 @@ func (e *Exporter) places() (all []place, missing map[string]error) {
 			}
 		default:
 			var path string
-			if path, err = table.NamespacePath(word); err == nil {
+			if path, err = netns.Path(word); err == nil {
 				err = add(label(word), path)
 			}
 		}

@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spoor-project/spoor/internal/netns"
 )
 
 // Options says how a socket is opened. The zero value is an ordinary socket for
@@ -57,7 +58,7 @@ func Dial(opts *Options) (*Conn, error) {
 	if !opts.Gather {
 		kind |= unix.SOCK_NONBLOCK // so that the runtime's poller watches it
 	}
-	err := inNamespace(opts.NetNS, func() (err error) {
+	err := netns.Do(opts.NetNS, func() (err error) {
 		fd, err = unix.Socket(unix.AF_NETLINK, kind, unix.NETLINK_NETFILTER)
 		return os.NewSyscallError("socket", err)
 	})
@@ -136,32 +137,6 @@ func FromPeer(fd int) (*Conn, error) {
 		c.peer = true
 	}
 	return c, err
-}
-
-// inNamespace runs open on a thread that is in the namespace ns.
-func inNamespace(ns *os.File, open func() error) error {
-	if ns == nil {
-		return open()
-	}
-	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("open own network namespace: %w", err)
-	}
-	defer home.Close()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network namespace %s: %w", ns.Name(), err)
-	}
-	err = open()
-	// A thread that cannot go home must not serve other goroutines: it stays
-	// locked and dies with this one.
-	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		return errors.Join(err, fmt.Errorf("return to own network namespace: %w", back))
-	}
-	runtime.UnlockOSThread()
-	return err
 }
 
 // PortID is the socket's address: the kernel puts it on events that its requests cause.

@@ -68,49 +68,49 @@ var (
 		optFamily, optSrcNAT, optDstNAT, optOutput, optLabel, optLabelMap)
 	zones    = options(optZone, optOrigZone, optReplyZone)
 	pair     = options(optSrc, optDst, optReplySrc, optReplyDst)
-	netns    = options(optNetNS)
-	listing  = rules{may: selectors | zones | netns | options(optStatus, optZero, optSecMark, optAnyNAT, optVerbose), proto: extSelect}
+	where    = options(optNetNS)
+	listing  = rules{may: selectors | zones | where | options(optStatus, optZero, optSecMark, optAnyNAT, optVerbose), proto: extSelect}
 	creation = rules{must: options(optProto, optTimeout), pair: true, proto: extCreate,
-		may: pair | zones | netns | options(optStatus, optMark, optSrcNAT, optDstNAT, optLabelAdd)}
-	onlyTable    = rules{may: netns}
-	numbers      = rules{may: netns | options(optOutput), ownOutput: true}
-	expectLookup = rules{must: options(optSrc, optDst, optProto), may: netns | options(optReplySrc, optReplyDst), proto: extExpectLookup}
+		may: pair | zones | where | options(optStatus, optMark, optSrcNAT, optDstNAT, optLabelAdd)}
+	onlyTable    = rules{may: where}
+	numbers      = rules{may: where | options(optOutput), ownOutput: true}
+	expectLookup = rules{must: options(optSrc, optDst, optProto), may: where | options(optReplySrc, optReplyDst), proto: extExpectLookup}
 )
 
 var commandTable = [...]command{
 	{id: cmdList, letter: 'L', name: "dump", arg: getopt.Optional, help: "list the table",
 		rules: map[tableID]rules{
 			tableConntrack: listing, tableDying: listing, tableUnconfirmed: listing,
-			tableExpect: {may: netns | options(optFamily, optOutput)},
+			tableExpect: {may: where | options(optFamily, optOutput)},
 		}},
 	{id: cmdCreate, letter: 'I', name: "create", arg: getopt.Optional, help: "create an entry",
 		rules: map[tableID]rules{
 			tableConntrack: creation,
 			tableExpect: {proto: extExpectCreate,
 				must: options(optSrc, optDst, optProto, optTimeout, optTupleSrc, optTupleDst, optMaskSrc, optMaskDst),
-				may:  netns | options(optReplySrc, optReplyDst, optStatus)},
+				may:  where | options(optReplySrc, optReplyDst, optStatus)},
 		}},
 	{id: cmdDelete, letter: 'D', name: "delete", arg: getopt.Optional, help: "delete the entries that match",
 		rules: map[tableID]rules{
-			tableConntrack: {may: selectors | zones | netns | options(optTimeout, optStatus, optID, optDryRun, optVerbose), proto: extSelect},
+			tableConntrack: {may: selectors | zones | where | options(optTimeout, optStatus, optID, optDryRun, optVerbose), proto: extSelect},
 			tableExpect:    expectLookup,
 		}},
 	{id: cmdUpdate, letter: 'U', name: "update", arg: getopt.Optional, help: "change the entries that match",
 		rules: map[tableID]rules{
-			tableConntrack: {may: selectors | netns | options(optTimeout, optStatus, optID, optLabelAdd, optLabelDel, optDryRun), proto: extUpdate},
+			tableConntrack: {may: selectors | where | options(optTimeout, optStatus, optID, optLabelAdd, optLabelDel, optDryRun), proto: extUpdate},
 		}},
 	{id: cmdGet, letter: 'G', name: "get", arg: getopt.Optional, help: "look an entry up",
 		rules: map[tableID]rules{
 			tableConntrack: {must: options(optProto), pair: true, proto: extGet,
-				may: pair | netns | options(optID, optOutput, optLabel)},
+				may: pair | where | options(optID, optOutput, optLabel)},
 			tableExpect: expectLookup,
 		}},
 	{id: cmdFlush, letter: 'F', name: "flush", arg: getopt.Optional, help: "empty the table",
-		rules: map[tableID]rules{tableConntrack: {may: netns | options(optFamily)}, tableExpect: onlyTable}},
+		rules: map[tableID]rules{tableConntrack: {may: where | options(optFamily)}, tableExpect: onlyTable}},
 	{id: cmdEvent, letter: 'E', name: "event", arg: getopt.Optional, help: "show changes as they happen",
 		rules: map[tableID]rules{
-			tableConntrack: {may: selectors | zones | netns | options(optEventMask, optSecMark, optBuffer, optAnyNAT, optWithTable, optExitOnLoss), proto: extSelect},
-			tableExpect:    {may: netns | options(optOutput, optExitOnLoss)},
+			tableConntrack: {may: selectors | zones | where | options(optEventMask, optSecMark, optBuffer, optAnyNAT, optWithTable, optExitOnLoss), proto: extSelect},
+			tableExpect:    {may: where | options(optOutput, optExitOnLoss)},
 		}},
 	{id: cmdCount, letter: 'C', name: "counter", arg: getopt.Optional, help: "count the entries",
 		rules: map[tableID]rules{tableConntrack: numbers, tableExpect: numbers}},
@@ -121,7 +121,7 @@ var commandTable = [...]command{
 	{id: cmdVersion, letter: 'V', name: "version", help: "show the version",
 		rules: map[tableID]rules{tableConntrack: onlyTable, tableExpect: onlyTable}},
 	{id: cmdHelp, letter: 'h', name: "help", help: "show this help, and with -p the options of a protocol",
-		rules: map[tableID]rules{tableConntrack: {may: netns | options(optProto)}, tableExpect: {may: netns | options(optProto)}}},
+		rules: map[tableID]rules{tableConntrack: {may: where | options(optProto)}, tableExpect: {may: where | options(optProto)}}},
 }
 
 // loadLetter and loadName make the command that reads others from a file; it counts

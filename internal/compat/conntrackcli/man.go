@@ -497,7 +497,7 @@ func commandByLetter(letter byte) *command {
 // takesOptions reports whether there is more than the namespace to say.
 func takesOptions(c *command) bool {
 	for _, r := range c.rules {
-		if (r.must|r.may)&^netns != 0 {
+		if (r.must|r.may)&^where != 0 {
 			return true
 		}
 	}

@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spoor-project/spoor/internal/netns"
 )
 
 // Link is what the kernel says about a network device.
@@ -39,9 +41,9 @@ type Links struct {
 
 // OpenLinks reads the state of the devices and begins to follow it. A nil namespace file
 // is the namespace of the calling thread; it is not needed any more afterwards.
-func OpenLinks(netns *os.File) (*Links, error) {
+func OpenLinks(ns *os.File) (*Links, error) {
 	l := &Links{buf: make([]byte, 1<<16), links: map[int]Link{}}
-	err := inNamespace(netns, func() (err error) {
+	err := netns.Do(ns, func() (err error) {
 		l.sock, l.port, err = openRoute()
 		return err
 	})

@@ -4,16 +4,16 @@ package channel
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 	"sync/atomic"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/spoor-project/spoor/internal/netns"
 )
 
 // patience is how long sending waits for a full device, and Close for a full peer.
@@ -82,37 +82,11 @@ func (s *site) readDevice() error {
 
 // socket makes a non-blocking socket of the family in the namespace.
 func (s *site) socket(kind int) (fd int, err error) {
-	err = inNamespace(s.NetNS, func() (err error) {
+	err = netns.Do(s.NetNS, func() (err error) {
 		fd, err = unix.Socket(s.family, kind|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 		return os.NewSyscallError("socket", err)
 	})
 	return fd, err
-}
-
-// inNamespace runs open on a thread that is in the namespace; nil is where the caller is.
-func inNamespace(ns *os.File, open func() error) error {
-	if ns == nil {
-		return open()
-	}
-	runtime.LockOSThread()
-	home, err := os.Open("/proc/thread-self/ns/net")
-	if err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("open own network namespace: %w", err)
-	}
-	defer home.Close()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		runtime.UnlockOSThread()
-		return fmt.Errorf("enter network namespace %s: %w", ns.Name(), err)
-	}
-	err = open()
-	// A thread that cannot go home must not serve others: left locked, it dies with
-	// this goroutine.
-	if back := unix.Setns(int(home.Fd()), unix.CLONE_NEWNET); back != nil {
-		return errors.Join(err, fmt.Errorf("return to own network namespace: %w", back))
-	}
-	runtime.UnlockOSThread()
-	return err
 }
 
 // sockaddr is the address with the channel's port, and over IPv6 with its device.

@@ -1,4 +1,4 @@
-package table
+package netns
 
 import (
 	"errors"
@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// ErrNoNamespace is the error of [NamespacePath] for a word that can be none.
-var ErrNoNamespace = errors.New("not a network namespace")
+// ErrName is the error of [Path] for a word that can be none.
+var ErrName = errors.New("not a network namespace")
 
-// NamespacePath is the file of a network namespace that a user names: by a path, the number of a process, or a name as
+// Path is the file of a network namespace that a user names: by a path, the number of a process, or a name as
 // ip-netns(8) gives them. The error is [fs.ErrNotExist] if there is none.
-func NamespacePath(word string) (string, error) {
+func Path(word string) (string, error) {
 	path := "/run/netns/" + word
 	switch {
 	case strings.Contains(word, "/"):
@@ -22,7 +22,7 @@ func NamespacePath(word string) (string, error) {
 			path = "/proc/" + word + "/ns/net"
 		}
 	case word == "" || word == "." || word == "..":
-		return "", ErrNoNamespace
+		return "", ErrName
 	}
 	if _, err := os.Stat(path); err != nil {
 		return "", fs.ErrNotExist
