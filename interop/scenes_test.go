@@ -170,7 +170,15 @@ func helperScene(t testing.TB, s *sandbox) {
 	for i, host := range []string{"127.0.0.1", "[::1]"} {
 		tftp := nstest.ServeEcho(t, s.ns, "udp", host+":69")
 		client := netip.AddrPortFrom(tftp.Addr(), 40070)
-		nstest.Send(t, s.ns, client, tftp, "\x00\x01f\x00octet\x00")
+		asking := nstest.Dial(t, s.ns, "udp", client, tftp)
+		if _, err := asking.Write([]byte("\x00\x01f\x00octet\x00")); err != nil {
+			t.Fatal(err)
+		}
+		// The entry stays as it is only from its first answer on.
+		if _, err := asking.Read(make([]byte, 64)); err != nil {
+			t.Fatal(err)
+		}
+		asking.Close()
 
 		ftp := nstest.ServeEcho(t, s.ns, "tcp", host+":21")
 		control := nstest.Dial(t, s.ns, "tcp", netip.AddrPortFrom(ftp.Addr(), 40071), ftp)

@@ -20,6 +20,7 @@ import (
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/nstest"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 func TestMain(m *testing.M) { os.Exit(nstest.Main(m)) }
@@ -358,7 +359,14 @@ func (r *recorder) end() error   { return nil }
 
 // TestWatchCatchesUp changes the table behind the watcher's back, as when events are lost.
 func TestWatchCatchesUp(t *testing.T) {
+	for _, way := range []string{"off", "on"} {
+		t.Run("SPOOR_SNAPSHOT="+way, func(t *testing.T) { catchUp(t, way) })
+	}
+}
+
+func catchUp(t *testing.T, way string) {
 	s := newShell(t)
+	env := &Env{Getenv: func(string) string { return way }}
 	stays := s.create(nil, flow.UDP, "10.0.0.1:1", "192.0.2.1:1")
 	changes := s.create(nil, flow.UDP, "10.0.0.2:1", "192.0.2.1:1")
 	ends := s.create(nil, flow.UDP, "10.0.0.3:1", "192.0.2.1:1")
@@ -368,8 +376,8 @@ func TestWatchCatchesUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &recorder{}
-	w := &watcher{call: &call{ctx: t.Context()}, show: r, known: make(map[flow.Key]known),
-		source: &source{client: s.client, query: q, narrow: q.Filter(), now: time.Now()}}
+	w := &watcher{call: &call{ctx: t.Context(), env: env}, show: r, known: make(map[flow.Key]known),
+		source: &source{client: s.client, netns: s.ns.Path(), query: q, narrow: q.Filter(), now: time.Now()}}
 	if err := w.begin(false); err != nil {
 		t.Fatal(err)
 	}
@@ -552,17 +560,17 @@ func TestWithoutPrivilegeItSaysWhatIsMissing(t *testing.T) {
 func TestShortNumbersAndTimes(t *testing.T) {
 	for n, want := range map[uint64]string{0: "0", 999: "999", 1000: "1.0k", 1550: "1.5k", 99_949: "99.9k", 123_456: "123k",
 		12_000_000: "12.0M", 999_999_999: "999M", 1 << 63: "9.2E"} {
-		if got := string(appendShort(nil, n)); got != want {
+		if got := string(render.AppendShort(nil, n)); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}
 	for d, want := range map[time.Duration]string{0: "0s", 59 * time.Second: "59s", 330 * time.Second: "5m30s", 3*time.Hour + 2*time.Minute: "3h02m",
 		119 * time.Hour: "4d23h"} {
-		if got := string(appendTime(nil, d)); got != want {
+		if got := string(render.AppendSpan(nil, d)); got != want {
 			t.Errorf("%v: %s, want %s", d, got, want)
 		}
 	}
-	if got := grouped(1234567); got != "1,234,567" {
+	if got := render.Grouped(1234567); got != "1,234,567" {
 		t.Error(got)
 	}
 }

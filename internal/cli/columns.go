@@ -87,13 +87,13 @@ var columns = [...]column{
 		if !f.Has.Has(flow.HasStart) {
 			return b
 		}
-		return appendTime(b, l.age(f))
+		return render.AppendSpan(b, l.age(f))
 	}, func(l *look, f *flow.Flow) key { return numberKey(uint64(l.age(f))) }},
 	{"timeout", "EXPIRES", 7, true, func(b []byte, _ *look, f *flow.Flow) []byte {
 		if !f.Has.Has(flow.HasTimeout) {
 			return b
 		}
-		return appendTime(b, f.Timeout)
+		return render.AppendSpan(b, f.Timeout)
 	}, func(_ *look, f *flow.Flow) key { return numberKey(uint64(max(0, f.Timeout))) }},
 	{"status", "STATUS", 9, false, appendStatus, func(_ *look, f *flow.Flow) key { return numberKey(uint64(f.Status)) }},
 	{"mark", "MARK", 6, true, func(b []byte, _ *look, f *flow.Flow) []byte {
@@ -260,14 +260,8 @@ func appendCounted(b []byte, f *flow.Flow, has flow.Fields, n uint64) []byte {
 	if f.Has&has == 0 {
 		return b
 	}
-	return appendShort(b, n)
+	return render.AppendShort(b, n)
 }
-
-// appendShort appends a number in at most six characters: 999, 1.5k, 12.0M.
-func appendShort(b []byte, n uint64) []byte { return render.AppendShort(b, n) }
-
-// appendTime appends a time in its two largest units: 59s, 5m30s, 3h02m, 4d23h.
-func appendTime(b []byte, d time.Duration) []byte { return render.AppendSpan(b, d) }
 
 // age is for how long the flow has lasted, or lasted.
 func (l *look) age(f *flow.Flow) time.Duration {

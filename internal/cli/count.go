@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/spoor-project/spoor/internal/render"
 	"github.com/spoor-project/spoor/internal/table"
 	"github.com/spoor-project/spoor/internal/tally"
 )
@@ -163,9 +164,9 @@ func (c *call) groups(by []tally.Field, sum *tally.Tally, largest []tally.Group)
 		for _, v := range g.By {
 			r = append(r, v.String())
 		}
-		r = append(r, grouped(g.Flows), fmt.Sprintf("%.1f%%", 100*float64(g.Flows)/float64(total.Flows)))
+		r = append(r, render.Grouped(g.Flows), fmt.Sprintf("%.1f%%", 100*float64(g.Flows)/float64(total.Flows)))
 		if counted {
-			r = append(r, string(appendShort(nil, g.Packets)), string(appendShort(nil, g.Bytes)))
+			r = append(r, string(render.AppendShort(nil, g.Packets)), string(render.AppendShort(nil, g.Bytes)))
 		} else {
 			r = append(r, "-", "-")
 		}
@@ -175,9 +176,9 @@ func (c *call) groups(by []tally.Field, sum *tally.Tally, largest []tally.Group)
 	if !c.has("no-header") {
 		if rest := sum.Groups() - len(largest); rest > 0 {
 			are := map[bool]string{true: "is", false: "are"}[rest == 1]
-			c.tell("%s in %s, of which %s %s not shown", plural(total.Flows, "flow"), plural(uint64(sum.Groups()), "group"), grouped(uint64(rest)), are)
+			c.tell("%s in %s, of which %s %s not shown", render.Plural(total.Flows, "flow"), render.Plural(sum.Groups(), "group"), render.Grouped(rest), are)
 		} else {
-			c.tell("%s in %s", plural(total.Flows, "flow"), plural(uint64(sum.Groups()), "group"))
+			c.tell("%s in %s", render.Plural(total.Flows, "flow"), render.Plural(sum.Groups(), "group"))
 		}
 	}
 	return nil

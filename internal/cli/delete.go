@@ -85,7 +85,7 @@ func change(c *call, verb, done string, do func(*call, *source, []victim) (chang
 		return err
 	}
 	if kept > 0 {
-		c.tell("%s left alone: you are logged in by it", plural(uint64(kept), "flow"))
+		c.tell("%s left alone: you are logged in by it", render.Plural(kept, "flow"))
 	}
 	r := result{Selected: len(victims), Kept: kept, DryRun: c.has("dry-run")}
 	switch {
@@ -93,18 +93,18 @@ func change(c *call, verb, done string, do func(*call, *source, []victim) (chang
 		undo.discard()
 		return c.report(&r, "no flow is selected")
 	case r.DryRun:
-		return c.report(&r, plural(uint64(r.Selected), "flow")+" would be "+done)
+		return c.report(&r, render.Plural(r.Selected, "flow")+" would be "+done)
 	case !c.has("yes"):
-		agreed, err := c.agreed(fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], plural(uint64(r.Selected), "flow")))
+		agreed, err := c.agreed(fmt.Sprintf("%s %s?", strings.ToUpper(verb[:1])+verb[1:], render.Plural(r.Selected, "flow")))
 		if err != nil || !agreed {
 			undo.discard()
 			return err
 		}
 	}
 	r.Done, r.Gone, err = do(c, s, victims)
-	text := fmt.Sprintf("%s %s", plural(uint64(r.Done), "flow"), done)
+	text := fmt.Sprintf("%s %s", render.Plural(r.Done, "flow"), done)
 	if r.Gone > 0 {
-		text += fmt.Sprintf(", %s had ended by themselves", grouped(uint64(r.Gone)))
+		text += fmt.Sprintf(", %s had ended by themselves", render.Grouped(r.Gone))
 	}
 	if undo.kept() {
 		r.Undo = undo.name
@@ -172,7 +172,7 @@ func (c *call) victims(s *source, limit int, own *session, undo *undoFile) (all 
 		}
 	}
 	if rest := len(all) - preview; rest > 0 && !quiet && !c.has("dry-run") {
-		fmt.Fprintf(c.out, "… and %s more\n", grouped(uint64(rest)))
+		fmt.Fprintf(c.out, "… and %s more\n", render.Grouped(rest))
 	}
 	return all, kept, nil
 }
@@ -235,7 +235,7 @@ func inBatches(ctx context.Context, s *source, n int, add func(*conntrack.Batch,
 		}
 	}
 	if failed > 0 {
-		return done, gone, fmt.Errorf("%s refused: %w", plural(uint64(failed), "flow"), first)
+		return done, gone, fmt.Errorf("%s refused: %w", render.Plural(failed, "flow"), first)
 	}
 	return done, gone, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/internal/doctor"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 var doctorCommand = command{
@@ -190,7 +191,7 @@ func summary(all []doctor.Verdict, fixed bool) string {
 	}
 	text := strings.Join(parts, ", ")
 	if safe := len(safeSettings(all)); safe > 0 && !fixed {
-		text += fmt.Sprintf("; --fix changes %s", plural(uint64(safe), "setting"))
+		text += fmt.Sprintf("; --fix changes %s", render.Plural(safe, "setting"))
 	}
 	return text
 }
@@ -221,7 +222,7 @@ func (c *call) fix(host *doctor.Host, facts *doctor.Facts, d *diagnosis) error {
 		for _, s := range settings {
 			c.tell("%s = %s becomes %s", s.Sysctl, was(&s), s.Value)
 		}
-		agreed, err := c.agreed(fmt.Sprintf("Change %s?", plural(uint64(len(settings)), "setting")))
+		agreed, err := c.agreed(fmt.Sprintf("Change %s?", render.Plural(len(settings), "setting")))
 		if err != nil || !agreed {
 			return err
 		}
@@ -273,7 +274,7 @@ func (c *call) nagios(d *diagnosis) {
 		lines = append(lines, word[v.Level]+" "+text)
 	}
 	if len(worst) == 0 {
-		worst = append(worst, plural(uint64(len(d.Checks)), "check")+" found nothing wrong")
+		worst = append(worst, render.Plural(len(d.Checks), "check")+" found nothing wrong")
 	}
 	fmt.Fprintf(c.out, "SPOOR %s - %s", word[d.Verdict], strings.Join(worst, "; "))
 	if len(numbers) > 0 {

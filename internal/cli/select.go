@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"strconv"
@@ -135,20 +134,4 @@ func explained(err error) string {
 		return text + "\n  Is the module loaded? Try: modprobe nf_conntrack_netlink"
 	}
 	return text
-}
-
-// grouped writes a number with a comma behind every thousand.
-func grouped(n uint64) string {
-	if n < 1000 {
-		return strconv.FormatUint(n, 10)
-	}
-	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
-}
-
-// plural is a number and a word that has an s unless the number is 1.
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return grouped(n) + " " + word + "s"
 }

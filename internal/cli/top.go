@@ -275,16 +275,16 @@ func dropped(before, now *tui.Pulse) (drops, evictions float64) {
 func (c *call) sampleText(s *tui.Sample, before, now *tui.Pulse) error {
 	most := "no limit"
 	if now.Max > 0 {
-		most = fmt.Sprintf("of %s, %.1f%%", grouped(uint64(now.Max)), 100*float64(now.Entries)/float64(now.Max))
+		most = fmt.Sprintf("of %s, %.1f%%", render.Grouped(now.Max), 100*float64(now.Entries)/float64(now.Max))
 	}
 	drops, evictions := dropped(before, now)
-	fmt.Fprintf(c.out, "%s entries (%s)  new %.1f/s  ended %.1f/s  drops %.1f/s  evicted %.1f/s\n", grouped(uint64(now.Entries)), most,
+	fmt.Fprintf(c.out, "%s entries (%s)  new %.1f/s  ended %.1f/s  drops %.1f/s  evicted %.1f/s\n", render.Grouped(now.Entries), most,
 		s.PerSecond(s.New), s.PerSecond(s.Ended), drops, evictions)
 	counted := func(n float64) string {
 		if s.Counted == 0 {
 			return "-"
 		}
-		return string(appendShort(nil, uint64(n)))
+		return string(render.AppendShort(nil, uint64(n)))
 	}
 	var rows [][]string
 	left := 1
@@ -299,10 +299,10 @@ func (c *call) sampleText(s *tui.Sample, before, now *tui.Pulse) error {
 				string(l.appendEnd(nil, f.Orig.Dst, f.Orig.DstPort, f.Orig.Proto)), string(appendNAT(nil, &l, f)),
 				counted(s.PerSecond(r.DBytes)), counted(s.PerSecond(r.DPackets)), counted(float64(r.Bytes())), counted(float64(r.Packets())), "-", "-"}
 			if f.Has.Has(flow.HasStart) {
-				cells[9] = string(appendTime(nil, l.age(f)))
+				cells[9] = string(render.AppendSpan(nil, l.age(f)))
 			}
 			if f.Has.Has(flow.HasTimeout) {
-				cells[10] = string(appendTime(nil, f.Timeout))
+				cells[10] = string(render.AppendSpan(nil, f.Timeout))
 			}
 			for i := range cells {
 				if cells[i] == "" {
@@ -315,7 +315,7 @@ func (c *call) sampleText(s *tui.Sample, before, now *tui.Pulse) error {
 		rows = append(rows, []string{strings.ToUpper(s.Look.By.String()), "FLOWS", "SHARE", "NEW", "BYTES/S", "PKTS/S", "BYTES", "PACKETS"})
 		for i := range s.Groups {
 			g := &s.Groups[i]
-			rows = append(rows, []string{g.Name, grouped(g.Flows), fmt.Sprintf("%.1f%%", 100*float64(g.Flows)/float64(s.Flows)), string(appendShort(nil, g.New)),
+			rows = append(rows, []string{g.Name, render.Grouped(g.Flows), fmt.Sprintf("%.1f%%", 100*float64(g.Flows)/float64(s.Flows)), string(render.AppendShort(nil, g.New)),
 				counted(s.PerSecond(g.DBytes)), counted(s.PerSecond(g.DPackets)), counted(float64(g.Bytes)), counted(float64(g.Packets))})
 		}
 	}

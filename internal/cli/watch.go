@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"iter"
 	"strings"
 	"sync"
 	"text/template"
@@ -118,9 +119,26 @@ func (c *call) watcher(s *source) (*watcher, error) {
 	return w, nil
 }
 
+// read reads what may be selected of the table, in the fastest way there is.
+func (w *watcher) read() iter.Seq2[flow.Flow, error] {
+	return func(yield func(flow.Flow, error) bool) {
+		t, err := w.table(w.source, true)
+		if err != nil {
+			yield(flow.Flow{}, err)
+			return
+		}
+		defer t.Close()
+		for f, err := range t.Flows(w.ctx, w.source.narrow) {
+			if !yield(f, err) {
+				return
+			}
+		}
+	}
+}
+
 // begin reads the table for the first time.
 func (w *watcher) begin(show bool) error {
-	for f, err := range w.source.client.Flows(w.ctx, w.source.narrow) {
+	for f, err := range w.read() {
 		if err != nil {
 			return err
 		}
@@ -203,7 +221,7 @@ func (w *watcher) catchUp(dropped uint64) error {
 	w.known = make(map[flow.Key]known, len(left))
 	var begun, changed, gone int
 	now := time.Now()
-	for f, err := range w.source.client.Flows(w.ctx, w.source.narrow) {
+	for f, err := range w.read() {
 		if err != nil {
 			return err
 		}
@@ -281,7 +299,7 @@ func lost(n uint64) string {
 	if n == 0 {
 		return "events were"
 	}
-	return plural(n, "event") + map[bool]string{true: " was", false: " were"}[n == 1]
+	return render.Plural(n, "event") + map[bool]string{true: " was", false: " were"}[n == 1]
 }
 
 func (l *lineChanges) caught(begun, changed, gone int) error {

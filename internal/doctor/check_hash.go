@@ -1,5 +1,7 @@
 package doctor
 
+import "github.com/spoor-project/spoor/internal/render"
+
 // Nodes in a chain, on average: each entry has two, one for each direction.
 const (
 	chainWarn = 4
@@ -14,7 +16,7 @@ func checkHash(f *Facts) Verdict {
 	}
 	m := Measure{Name: "buckets", Value: float64(buckets)}
 	if !f.Now.Entries.Known && !f.Max.Known {
-		return unknown(plural(buckets, "bucket") + "; " + f.Now.Entries.Why).measure(m)
+		return unknown(render.Plural(buckets, "bucket") + "; " + f.Now.Entries.Why).measure(m)
 	}
 	now := 2 * float64(f.Now.Entries.Value) / float64(buckets)
 	full := 2 * float64(f.Max.Value) / float64(buckets)
@@ -27,15 +29,15 @@ func checkHash(f *Facts) Verdict {
 	v := Verdict{}
 	switch {
 	case now > chainBad:
-		v = enlarge(bad("%s, %.1f in a chain", plural(buckets, "bucket"), now))
+		v = enlarge(bad("%s, %.1f in a chain", render.Plural(buckets, "bucket"), now))
 	case now > chainWarn:
-		v = enlarge(warn("%s, %.1f in a chain", plural(buckets, "bucket"), now))
+		v = enlarge(warn("%s, %.1f in a chain", render.Plural(buckets, "bucket"), now))
 	case full > 2*chainWarn:
-		v = enlarge(warn("%s: %.1f in a chain when the table is full", plural(buckets, "bucket"), full))
+		v = enlarge(warn("%s: %.1f in a chain when the table is full", render.Plural(buckets, "bucket"), full))
 	case f.Max.Known && f.Max.Value > 0:
-		v = ok("%s: %.1f in a chain, %.1f when the table is full", plural(buckets, "bucket"), now, full)
+		v = ok("%s: %.1f in a chain, %.1f when the table is full", render.Plural(buckets, "bucket"), now, full)
 	default:
-		v = ok("%s: %.1f in a chain", plural(buckets, "bucket"), now)
+		v = ok("%s: %.1f in a chain", render.Plural(buckets, "bucket"), now)
 	}
 	return v.measure(m, Measure{Name: "load", Value: round(now), Warn: chainWarn, Bad: chainBad})
 }

@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"strings"
+
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // smallBuffer is a limit of receive buffers that a burst of events overruns, in bytes. Programs with CAP_NET_ADMIN may go beyond
@@ -23,7 +25,7 @@ func checkListeners(f *Facts) Verdict {
 			if name == "" {
 				name = "a socket"
 			}
-			lossy = append(lossy, fmt.Sprintf("%s (port %d) lost %s", name, l.PortID, plural(l.Lost, "message")))
+			lossy = append(lossy, fmt.Sprintf("%s (port %d) lost %s", name, l.PortID, render.Plural(l.Lost, "message")))
 		}
 	}
 	m := Measure{Name: "events_lost", Value: float64(lost)}
@@ -42,10 +44,10 @@ func checkListeners(f *Facts) Verdict {
 			means("Changes came faster than the program read them, and its receive buffer was full. conntrackd has NetlinkBufferSize and NetlinkBufferSizeMaxGrowth for " +
 				"it, conntrack -E --buffer-size; after a larger buffer is set, start the program again."))
 	case len(f.Listeners.Value) > 0 && small:
-		return enlarge(warn("%s, none has lost any; buffers may only be %s", plural(uint64(len(f.Listeners.Value)), "listener"), size(limit.Value)).
+		return enlarge(warn("%s, none has lost any; buffers may only be %s", render.Plural(len(f.Listeners.Value), "listener"), size(limit.Value)).
 			means("net.core.rmem_max limits the receive buffer of programs that do not insist on more. A burst of events overruns so small a one."))
 	case len(f.Listeners.Value) == 0:
 		return ok("nobody follows the changes").measure(m)
 	}
-	return ok("%s, none has lost any", plural(uint64(len(f.Listeners.Value)), "listener")).measure(m)
+	return ok("%s, none has lost any", render.Plural(len(f.Listeners.Value), "listener")).measure(m)
 }

@@ -3,6 +3,8 @@ package doctor
 import (
 	"strings"
 	"time"
+
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // recent is how long ago a full table still concerns us.
@@ -24,13 +26,13 @@ func checkLog(f *Facts) Verdict {
 	if n == 0 {
 		return ok("the kernel's log tells of no full table")
 	}
-	v := warn("%s of a full table in the kernel's log", plural(n, "line"))
+	v := warn("%s of a full table in the kernel's log", render.Plural(n, "line"))
 	if f.Uptime.Known {
 		ago := max(0, f.Uptime.Value-last.At)
 		if ago < recent {
 			v = bad("")
 		}
-		v.Found = plural(n, "line") + " of a full table in the kernel's log, the last " + seconds(uint64(ago/time.Second)) + " ago"
+		v.Found = render.Plural(n, "line") + " of a full table in the kernel's log, the last " + seconds(uint64(ago/time.Second)) + " ago"
 	}
 	return v.means("%q. The kernel writes only few of them: it may have dropped far more packets. It tells of every namespace, not only of this one.", last.Text).
 		mend(run("dmesg --ctime | grep 'table full'", ""))

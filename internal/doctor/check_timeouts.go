@@ -3,6 +3,8 @@ package doctor
 import (
 	"fmt"
 	"strings"
+
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // Shares of nf_conntrack_max that entries may waste which are most likely of no use any more, in percent.
@@ -42,7 +44,7 @@ func checkTimeouts(f *Facts) Verdict {
 			text += ", usually " + seconds(h.usual)
 		}
 		if silent > 0 {
-			text += fmt.Sprintf(": %s of %s silent for over %s", grouped(silent), grouped(of), seconds(h.sensible))
+			text += fmt.Sprintf(": %s of %s silent for over %s", render.Grouped(silent), render.Grouped(of), seconds(h.sensible))
 		}
 		found = append(found, text)
 		if f.Now.Entries.Known && hoarding && percent(silent, f.Max.Value) >= hoardBad && percent(f.Now.Entries.Value, f.Max.Value) >= usageBad {
@@ -56,7 +58,7 @@ func checkTimeouts(f *Facts) Verdict {
 	case level == OK && !f.Census.Known:
 		return ok("none is unusual; which hoard is not known: %s", orElse(f.Census.Why, "the table was not read"))
 	case level == OK && mostOf != nil:
-		return ok("none hoards: %s of %s are silent for over %s", grouped(most), mostOf.what, seconds(mostOf.sensible))
+		return ok("none hoards: %s of %s are silent for over %s", render.Grouped(most), mostOf.what, seconds(mostOf.sensible))
 	case level == OK:
 		return ok("none is unusual, none hoards")
 	}

@@ -1,5 +1,7 @@
 package doctor
 
+import "github.com/spoor-project/spoor/internal/render"
+
 // Shares of nf_conntrack_max, in percent.
 const (
 	usageWarn = 75
@@ -15,7 +17,7 @@ func checkUsage(f *Facts) Verdict {
 	entries := Measure{Name: "entries", Value: float64(n)}
 	switch {
 	case !f.Max.Known:
-		v := unknown(grouped(n) + " entries; " + orElse(f.Max.Why, "the limit is not known"))
+		v := unknown(render.Grouped(n) + " entries; " + orElse(f.Max.Why, "the limit is not known"))
 		return v.measure(entries)
 	case f.Max.Value == 0:
 		return ok("%s, no limit", entriesText(n)).measure(entries)
@@ -27,11 +29,11 @@ func checkUsage(f *Facts) Verdict {
 	var v Verdict
 	switch {
 	case share >= usageBad:
-		v = bad(found, grouped(n), grouped(limit), share)
+		v = bad(found, render.Grouped(n), render.Grouped(limit), share)
 	case share >= usageWarn:
-		v = warn(found, grouped(n), grouped(limit), share)
+		v = warn(found, render.Grouped(n), render.Grouped(limit), share)
 	default:
-		return ok(found, grouped(n), grouped(limit), share).measure(entries)
+		return ok(found, render.Grouped(n), render.Grouped(limit), share).measure(entries)
 	}
 	return v.means("When the table is full, packets that begin a connection are dropped. Every namespace may reach the limit by itself. " +
 		"Look first what fills it: spoor count --by src --top 10").
@@ -42,7 +44,7 @@ func entriesText(n uint64) string {
 	if n == 1 {
 		return "1 entry"
 	}
-	return grouped(n) + " entries"
+	return render.Grouped(n) + " entries"
 }
 
 // affordable is the share of the machine's memory, in percent, up to which a larger table does no harm.

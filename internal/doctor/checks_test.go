@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // patient is facts to begin with.
@@ -343,7 +344,7 @@ func TestNumbersAreForPeople(t *testing.T) {
 		seconds(0): "0s", seconds(59): "59s", seconds(60): "1m", seconds(432000): "5d", seconds(93784): "1d 2h", seconds(3601): "1h",
 		size(1): "1 byte", size(384): "384 bytes", size(1 << 20): "1 MiB", size(98<<20 + 300<<10): "98.3 MiB",
 		rate(0.25): "0.2/s", rate(3): "3/s", rate(1234.6): "1,235/s", rate(-1234.6): "-1,235/s",
-		fmt.Sprint(percent(1, 0)): "0", grouped(1234567): "1,234,567",
+		fmt.Sprint(percent(1, 0)): "0", render.Grouped(1234567): "1,234,567",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -5,6 +5,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // Level is how well a check found things.
@@ -210,28 +212,12 @@ func (f *Facts) set(name string, value uint64, safe bool, note string) Remedy {
 // run is the remedy of a command that only a person gives.
 func run(command, note string) Remedy { return Remedy{Command: command, Note: note} }
 
-// grouped writes a number with a comma behind every thousand.
-func grouped(n uint64) string {
-	if n < 1000 {
-		return strconv.FormatUint(n, 10)
-	}
-	return fmt.Sprintf("%s,%03d", grouped(n/1000), n%1000)
-}
-
 // percent is a share in percent, 0 of nothing.
 func percent(part, whole uint64) float64 {
 	if whole == 0 {
 		return 0
 	}
 	return 100 * float64(part) / float64(whole)
-}
-
-// plural is a number and a word that has an s unless the number is 1.
-func plural(n uint64, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return grouped(n) + " " + word + "s"
 }
 
 // size is a number of bytes as people say it.
@@ -242,7 +228,7 @@ func size(n uint64) string {
 		unit++
 	}
 	if unit == 0 {
-		return plural(n, "byte")
+		return render.Plural(n, "byte")
 	}
 	return strings.TrimSuffix(strconv.FormatFloat(v, 'f', 1, 64), ".0") + " " + string(" KMGTPE"[unit]) + "iB"
 }
@@ -272,7 +258,7 @@ func rate(perSecond float64) string {
 		return strings.TrimSuffix(strconv.FormatFloat(perSecond, 'f', 1, 64), ".0") + "/s"
 	}
 	if perSecond < 0 {
-		return "-" + grouped(uint64(math.Round(-perSecond))) + "/s"
+		return "-" + render.Grouped(uint64(math.Round(-perSecond))) + "/s"
 	}
-	return grouped(uint64(math.Round(perSecond))) + "/s"
+	return render.Grouped(uint64(math.Round(perSecond))) + "/s"
 }

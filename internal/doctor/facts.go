@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/conntrack"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // Fact is something that is known, or why it is not. The zero value is not known.
@@ -157,7 +158,7 @@ func (f *Facts) since() string {
 // counted is a counter in words: how often, and how often now.
 func (f *Facts) counted(id uint16, what string) string {
 	n, _ := f.total(id)
-	text := grouped(n) + " " + what
+	text := render.Grouped(n) + " " + what
 	if grown := f.during(id); grown > 0 {
 		text += " (" + rate(f.perSecond(grown)) + " now)"
 	}

@@ -1,9 +1,26 @@
 package render
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 )
+
+// Grouped writes a number for people with a comma behind every thousand: 1,234,567. n is not negative.
+func Grouped[N int | uint32 | uint64](n N) string {
+	if n < 1000 {
+		return strconv.FormatUint(uint64(n), 10)
+	}
+	return fmt.Sprintf("%s,%03d", Grouped(n/1000), n%1000)
+}
+
+// Plural is a number, as by Grouped, and a word that has an s unless the number is 1: 1 flow, 2,000 flows.
+func Plural[N int | uint32 | uint64](n N, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return Grouped(n) + " " + word + "s"
+}
 
 // AppendShort appends a number for people, in at most five characters: 999, 1.5k, 12.0M. Units are of 1000; the rest is cut off.
 func AppendShort(b []byte, n uint64) []byte {

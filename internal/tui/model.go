@@ -10,6 +10,7 @@ import (
 
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/render"
 )
 
 // Settings are what a Model does not find out by itself. All but Parse may be zero.
@@ -339,7 +340,7 @@ func (m *Model) key(k Key) []Action {
 	case confirming:
 		m.mode = browsing
 		if k.Text == "y" || k.Text == "Y" {
-			m.say(false, "deleting %s …", plural(m.preview.Count, "flow"))
+			m.say(false, "deleting %s …", render.Plural(m.preview.Count, "flow"))
 			return []Action{Kill{m.preview.Serial}}
 		}
 		m.say(false, "nothing deleted")
@@ -634,7 +635,7 @@ func (m *Model) previewed(p Preview) []Action {
 	m.mode, m.status = browsing, ""
 	kept := ""
 	if p.Kept > 0 {
-		kept = fmt.Sprintf("; %s left alone: you are logged in by it", plural(p.Kept, "flow"))
+		kept = fmt.Sprintf("; %s left alone: you are logged in by it", render.Plural(p.Kept, "flow"))
 	}
 	switch {
 	case p.Err != nil:
@@ -651,7 +652,7 @@ func (m *Model) previewed(p Preview) []Action {
 }
 
 func (m *Model) killed(k Killed) []Action {
-	text := plural(k.Deleted, "flow") + " deleted"
+	text := render.Plural(k.Deleted, "flow") + " deleted"
 	if k.Gone > 0 {
 		text += fmt.Sprintf(", %d had ended by themselves", k.Gone)
 	}
@@ -734,19 +735,4 @@ func (m *Model) perSecond(of func(*Pulse) uint32) float64 {
 		return 0
 	}
 	return float64(of(&m.pulse)-of(&m.before)) / over
-}
-
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return thousands(uint64(n)) + " " + word + "s"
-}
-
-// thousands writes a number with a comma behind every thousand.
-func thousands(n uint64) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
-	}
-	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }

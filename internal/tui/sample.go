@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/spoor-project/spoor/flow"
@@ -77,11 +78,12 @@ type Pulse struct {
 // rank puts rows in order: the larger first, of equal ones that with the larger next number.
 type rank [5]uint64
 
-func (r *rank) before(o *rank) bool {
+// compare is negative if r comes before o: larger ones come first.
+func (r *rank) compare(o *rank) int {
 	for i := range r {
 		if r[i] != o[i] {
-			return r[i] > o[i]
+			return cmp.Compare(o[i], r[i])
 		}
 	}
-	return false
+	return 0
 }

@@ -249,7 +249,7 @@ func (w *sweep) flow(mine *worker, f *flow.Flow) {
 		return
 	}
 	r := w.rank(f, hash, bytes, packets, &c)
-	if mine.full && !r.before(&mine.rows[limit-1].rank) {
+	if mine.full && r.compare(&mine.rows[limit-1].rank) >= 0 {
 		return
 	}
 	mine.rows = append(mine.rows, Row{*f, c.bytes, c.packets, fresh, r})
@@ -288,15 +288,7 @@ func (w *sweep) rank(f *flow.Flow, hash, bytes, packets uint64, c *change) rank 
 
 // best are the first n rows.
 func best(rows []Row, n int) []Row {
-	slices.SortFunc(rows, func(a, b Row) int {
-		switch {
-		case a.rank.before(&b.rank):
-			return -1
-		case b.rank.before(&a.rank):
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(rows, func(a, b Row) int { return a.rank.compare(&b.rank) })
 	if len(rows) > n {
 		rows = rows[:n]
 	}
@@ -345,15 +337,7 @@ func (w *sweep) largest() {
 		rank rank
 		sum  *sum
 	}
-	order := func(a, b candidate) int {
-		switch {
-		case a.rank.before(&b.rank):
-			return -1
-		case b.rank.before(&a.rank):
-			return 1
-		}
-		return 0
-	}
+	order := func(a, b candidate) int { return a.rank.compare(&b.rank) }
 	var all []candidate
 	limit, cut := max(0, w.look.Limit), false
 	for i := range w.groups.places {
@@ -362,7 +346,7 @@ func (w *sweep) largest() {
 			continue
 		}
 		c := candidate{w.groupRank(p), p}
-		if limit == 0 || cut && !c.rank.before(&all[limit-1].rank) {
+		if limit == 0 || cut && c.rank.compare(&all[limit-1].rank) >= 0 {
 			continue
 		}
 		if all = append(all, c); len(all) >= 2*limit {

@@ -213,7 +213,7 @@ func (m *Model) fullness() line {
 		return line{{" spoor top", title}}
 	}
 	clock := p.Time.Format("15:04:05")
-	l := line{{" " + thousands(uint64(p.Entries)), title}}
+	l := line{{" " + render.Grouped(p.Entries), title}}
 	if p.Max == 0 {
 		l = append(l, piece{" entries, without limit", plain})
 	} else {
@@ -227,7 +227,7 @@ func (m *Model) fullness() line {
 		}
 		const bar = 20
 		n := max(0, min(bar, int(share*bar+0.5)))
-		l = append(l, piece{" of " + thousands(uint64(p.Max)) + " entries [", plain}, piece{strings.Repeat("#", n), look},
+		l = append(l, piece{" of " + render.Grouped(p.Max) + " entries [", plain}, piece{strings.Repeat("#", n), look},
 			piece{strings.Repeat("-", bar-n), faint}, piece{"] ", plain}, piece{fmt.Sprintf("%.1f%%", 100*share), look})
 		if in, ok := m.forecast(); ok {
 			text := "  full in " + span(in)
@@ -338,11 +338,11 @@ func (m *Model) place() line {
 		switch {
 		case m.count() == 0:
 		case l.by == Flows && selected > uint64(len(s.Rows)):
-			out = append(out, piece{fmt.Sprintf("  top %d of %s", len(s.Rows), thousands(selected)), faint})
+			out = append(out, piece{fmt.Sprintf("  top %d of %s", len(s.Rows), render.Grouped(selected)), faint})
 		case l.by != Flows && s.Others > 0:
-			out = append(out, piece{fmt.Sprintf("  top %d; %s flows in others", len(s.Groups), thousands(s.Others)), faint})
+			out = append(out, piece{fmt.Sprintf("  top %d; %s flows in others", len(s.Groups), render.Grouped(s.Others)), faint})
 		case l.by != Flows && s.AllGroups > uint64(len(s.Groups)):
-			out = append(out, piece{fmt.Sprintf("  top %d of %s", len(s.Groups), thousands(s.AllGroups)), faint})
+			out = append(out, piece{fmt.Sprintf("  top %d of %s", len(s.Groups), render.Grouped(s.AllGroups)), faint})
 		}
 		if s.Over >= 1500*time.Millisecond {
 			out = append(out, piece{fmt.Sprintf("  read every %.1fs", s.Over.Seconds()), faint})
@@ -439,7 +439,7 @@ func (m *Model) groupColumns() ([]column, []int) {
 	}
 	return []column{
 		{title: groupings[m.top().by].title, spread: 1, text: func(i int) string { return m.named(group(i).Name) }},
-		{title: "FLOWS", width: 9, right: true, sort: ByFlows, sortable: true, text: func(i int) string { return thousands(group(i).Flows) }},
+		{title: "FLOWS", width: 9, right: true, sort: ByFlows, sortable: true, text: func(i int) string { return render.Grouped(group(i).Flows) }},
 		{title: "SHARE", width: 6, right: true, text: func(i int) string {
 			return fmt.Sprintf("%.1f%%", 100*float64(group(i).Flows)/float64(max(1, m.sample.Flows)))
 		}},
@@ -758,7 +758,7 @@ func (m *Model) details() []line {
 			text += fmt.Sprintf("  type %d code %d id %d", t.ICMPType(), t.ICMPCode(), t.ICMPID())
 		}
 		if has {
-			text += fmt.Sprintf("  %s packets, %s bytes", thousands(c.Packets), thousands(c.Bytes))
+			text += fmt.Sprintf("  %s packets, %s bytes", render.Grouped(c.Packets), render.Grouped(c.Bytes))
 		}
 		add(name, "%s", text)
 	}
@@ -807,9 +807,9 @@ func (m *Model) details() []line {
 // question shows what would be deleted.
 func (m *Model) question() []line {
 	p := &m.preview
-	lines := []line{nil, {{fmt.Sprintf("  Delete %s?", plural(p.Count, "flow")), bad}}}
+	lines := []line{nil, {{fmt.Sprintf("  Delete %s?", render.Plural(p.Count, "flow")), bad}}}
 	if p.Kept > 0 {
-		lines = append(lines, line{{fmt.Sprintf("  %s left alone: you are logged in by it", plural(p.Kept, "flow")), plain}})
+		lines = append(lines, line{{fmt.Sprintf("  %s left alone: you are logged in by it", render.Plural(p.Kept, "flow")), plain}})
 	}
 	lines = append(lines, nil)
 	room := max(1, m.height-m.headerLines()-len(lines)-m.footerLines()-1)
@@ -821,7 +821,7 @@ func (m *Model) question() []line {
 		lines = append(lines, line{{fmt.Sprintf("  %-6s %-11s %s > %s", f.Orig.Proto, StateOf(f), m.source(f), m.destination(f)), plain}})
 	}
 	if rest := p.Count - min(len(p.Flows), room); rest > 0 {
-		lines = append(lines, line{{fmt.Sprintf("  and %s more", thousands(uint64(rest))), plain}})
+		lines = append(lines, line{{fmt.Sprintf("  and %s more", render.Grouped(rest)), plain}})
 	}
 	return lines
 }

@@ -21,11 +21,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/spoor-project/spoor/interop/measure"
 )
@@ -97,32 +95,20 @@ func (s *settings) command() string {
 }
 
 // supervise prepares the machine, has the contests run, and reports.
-func supervise(args []string) (code int) {
-	s, err := parseSettings(args)
-	if errors.Is(err, flag.ErrHelp) {
-		return 0
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	res, err := measureAll(ctx, s)
-	if err == nil {
-		err = measured.Publish(s.out, render(res))
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bench:", err)
-		return 1
-	}
-	if missed := res.missed(); len(missed) > 0 {
-		fmt.Fprintf(os.Stderr, "bench: %d targets missed:\n\t%s\n", len(missed), strings.Join(missed, "\n\t"))
-		if s.check {
-			return 1
+func supervise(args []string) int {
+	var s *settings
+	return measure.Run("bench", func() (check bool, err error) {
+		if s, err = parseSettings(args); err != nil {
+			return false, err
 		}
-	}
-	return 0
+		return s.check, nil
+	}, func(ctx context.Context) (missed []string, err error) {
+		res, err := measureAll(ctx, s)
+		if err != nil {
+			return nil, err
+		}
+		return res.missed(), measured.Publish(s.out, render(res))
+	})
 }
 
 // measureAll leaves nothing behind but its results.

@@ -48,6 +48,9 @@ func report(err error) (text string, code int) {
 	return text, f.code
 }
 
+// errNotSupported is an error number that the kernel has for itself only (include/linux/errno.h), and yet answers with at times.
+const errNotSupported = syscall.Errno(524)
+
 // kernelTexts are the original's words for errors of the kernel, by command. For
 // others it prints the C library's.
 var kernelTexts = []struct {
@@ -63,7 +66,7 @@ var kernelTexts = []struct {
 	{errno: syscall.ENOMEM, text: "not enough memory", commands: []commandID{cmdCreate, cmdGet, cmdAdd}},
 	{errno: syscall.EAFNOSUPPORT, text: "protocol not supported", commands: []commandID{cmdGet}},
 	{errno: syscall.ETIME, text: "conntrack has expired", commands: []commandID{cmdCreate, cmdAdd}},
-	{errno: 524, text: "function not implemented", commands: []commandID{cmdList}},
+	{errno: errNotSupported, text: "function not implemented", commands: []commandID{cmdList}},
 }
 
 // operationFailed is the message about an error of the kernel.
