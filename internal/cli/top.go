@@ -72,7 +72,11 @@ func top(c *call) error {
 	if screen {
 		return c.screen(s, sampler, tui.Settings{Query: strings.Join(c.words, " "), By: by, Sort: sort, Rows: limit}, interval)
 	}
-	return c.samples(sampler, tui.Look{Query: s.query, By: by, Sort: sort, Limit: limit}, interval)
+	err = c.samples(sampler, tui.Look{Query: s.query, By: by, Sort: sort, Limit: limit}, interval)
+	if c.ctx.Err() != nil && !c.has("once") {
+		return nil // there is no other end
+	}
+	return err
 }
 
 // interval is the value of --interval.

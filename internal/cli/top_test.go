@@ -3,7 +3,10 @@
 package cli
 
 import (
+	"bufio"
+	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"net"
 	"net/netip"
@@ -265,4 +268,22 @@ func TestTopWithoutATerminalToUse(t *testing.T) {
 	term.shows("the table is empty")
 	term.keys("C-c")
 	term.shows("exit code 0")
+}
+
+// hangUp ends a command when it has written something.
+type hangUp func()
+
+func (h hangUp) Write(b []byte) (int, error) { h(); return len(b), nil }
+
+func TestTopEndsWellWhenItIsInterrupted(t *testing.T) {
+	s := newShell(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	env := &Env{Stdin: strings.NewReader(""), Stdout: hangUp(cancel), Stderr: io.Discard, Getenv: func(string) string { return "" }}
+	c := &call{ctx: ctx, env: env, out: bufio.NewWriter(env.Stdout), cmd: &topCommand}
+	if err := c.scan([]string{"--json", "--interval", "100ms", "--netns", s.ns.Path()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.run(c); err != nil || ctx.Err() == nil {
+		t.Errorf("%v, interrupted: %v", err, ctx.Err())
+	}
 }
