@@ -43,6 +43,7 @@ var floors = map[string]int{
 	"internal/agent":                5,
 	"internal/mirror":               3,
 	"internal/table":                3,
+	"internal/guard":                2,
 	"internal/metrics":              4,
 	"conntrack":                     2,
 	"snapshot":                      2,
