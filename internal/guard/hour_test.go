@@ -52,13 +52,13 @@ var (
 // attack is a play: in the middle of honest life somebody does what is to be found.
 type attack struct {
 	name     string
-	rules    string // beside the default ones; later lines win
 	begins   time.Duration
 	lasts    time.Duration
 	begin    func(w *world, end time.Duration)
 	want     string // as in a .want file, counted from its beginning
 	offender netip.Addr
 	max      uint32 // entries of the table, if not a million
+	outside  bool   // the office is seen from the outside
 }
 
 var attacks = []attack{
@@ -68,7 +68,7 @@ var attacks = []attack{
 				w.open(life{orig: tcpTo(nth(netip.MustParseAddr("11.0.0.0"), w.IntN(1<<26)), web, 443), script: halfOpened})
 			})
 		}},
-	{name: "syn-flood of one source", lasts: 20 * time.Second, want: "syn-flood - 203.0.113.10 tcp 443 6", offender: villain,
+	{name: "syn-flood of one source", lasts: 20 * time.Second, want: "syn-flood - 203.0.113.10 tcp 443 6\nunreplied 192.0.2.66 - - - 8", offender: villain, // who never completes a handshake
 		begin: func(w *world, end time.Duration) {
 			w.often(w.now, end, 400, func() { w.open(life{orig: tcpTo(villain, web, 443), script: halfOpened}) })
 		}},
@@ -78,11 +78,11 @@ var attacks = []attack{
 		}},
 	{name: "destination-rate", lasts: 20 * time.Second, want: "destination-rate - 203.0.113.10 - - 12",
 		begin: func(w *world, end time.Duration) {
-			w.often(w.now, end, 6000, func() { w.open(life{orig: tcpTo(nth(bots, w.IntN(50000)), web, 443), script: aborted}) })
+			w.often(w.now, end, 12000, func() { w.open(life{orig: tcpTo(nth(bots, w.IntN(50000)), web, 443), script: aborted}) })
 		}},
 	{name: "unusual destination-rate", lasts: 30 * time.Second, want: "destination-rate - 203.0.113.10 - - 12",
 		begin: func(w *world, end time.Duration) {
-			w.often(w.now, end, 1500, func() { w.open(life{orig: tcpTo(nth(bots, w.IntN(50000)), web, 443), script: aborted}) })
+			w.often(w.now, end, 3000, func() { w.open(life{orig: tcpTo(nth(bots, w.IntN(50000)), web, 443), script: aborted}) })
 		}},
 	{name: "port-scan", lasts: 20 * time.Second, want: "port-scan 192.0.2.66 203.0.113.10 - - 4", offender: villain,
 		begin: func(w *world, end time.Duration) {
@@ -114,6 +114,22 @@ var attacks = []attack{
 			w.every(w.now, end, time.Minute, func() {
 				n++
 				w.open(life{orig: tcpTo(villain, nth(watched, n), uint16(20+n)), script: refusedTCP})
+			})
+		}},
+	{name: "host-sweep out of an office", lasts: 20 * time.Second, want: "host-sweep 198.51.100.1 - tcp 445 8", offender: public, outside: true,
+		begin: func(w *world, end time.Duration) {
+			n := 0
+			w.every(w.now, end, 100*time.Millisecond, func() {
+				n++
+				w.open(life{orig: tcpTo(public, nth(zones, n), 445), script: unansweredTCP})
+			})
+		}},
+	{name: "slow-scan by somebody who works beside", begins: 5 * time.Minute, lasts: 40 * time.Minute, want: "slow-scan 10.0.1.10 - - - 1860", offender: desks,
+		begin: func(w *world, end time.Duration) {
+			n := 0
+			w.every(w.now, end, 30*time.Second, func() {
+				n++
+				w.open(life{orig: tcpTo(desks, nth(watched, n), uint16(20+n)), script: refusedTCP})
 			})
 		}},
 	{name: "unreplied", lasts: 90 * time.Second, want: "unreplied 192.0.2.66 - - - 40", offender: villain,
@@ -153,11 +169,11 @@ func TestEachAttackIsFoundInHonestLife(t *testing.T) {
 				begins = 12 * time.Minute // what is usual has to be learned
 			}
 			end := begins + a.lasts + 20*time.Second
-			w := newWorld(t, guard.DefaultRules+a.rules, 3)
+			w := newWorld(t, guard.DefaultRules, 3)
 			if a.max > 0 {
 				w.max = a.max
 			}
-			w.honest(busy{clients: 20, traffic: []traffic{{0, end, 40, 20}}}, end)
+			w.honest(busy{clients: 20, outside: a.outside, traffic: []traffic{{0, end, 40, 20}}}, end)
 			w.acts(begins, func() time.Duration {
 				a.begin(w, begins+a.lasts)
 				return -1
