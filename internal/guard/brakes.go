@@ -27,6 +27,8 @@ type BrakeOptions struct {
 	Enforce bool   // false: every action is held, and what is decided is what would have been
 	Node    string // name of this node
 	Pair    bool   // another node is told what is decided, and heard
+	// Peer is the address of that node, against which nothing is ever done; it may be zero.
+	Peer netip.Addr
 }
 
 // Facts are the addresses behind the words that rules allow: own, gateways and session. Addresses are unmapped and have no zone.
@@ -53,7 +55,7 @@ type Brakes struct {
 // block is what stands against an offender.
 type block struct {
 	Decision
-	deleted bool // its flows too, by this node
+	deleted bool // its flows too
 }
 
 // matter is a finding as both nodes of a pair can name it.
@@ -102,6 +104,7 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 	finding.Offender = plain(f.Offender)
 	decision := Decision{Offender: finding.Offender, Kind: f.Kind, Subject: f.Subject, Node: b.opts.Node, Time: now}
 	var actions, later []Action
+	deleted := false
 	for _, t := range rule.Then {
 		if t.Do != Block && slices.Contains(b.done[f.ID], t.String()) {
 			continue
@@ -122,6 +125,7 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 			if t.Do == Block {
 				decision.Until = a.Until
 			}
+			deleted = deleted || t.Do == Delete
 			if !b.opts.Enforce {
 				a.Held = dryRun
 			} else if b.opts.Pair && t.Do != Block {
@@ -130,6 +134,9 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 			}
 		}
 		actions = append(actions, a)
+	}
+	if standing := b.blocks[finding.Offender]; deleted && standing != nil {
+		standing.deleted = true
 	}
 	if b.opts.Pair && b.opts.Enforce && (len(later) > 0 || !decision.Until.IsZero()) {
 		b.told = append(b.told, decision)
@@ -187,8 +194,8 @@ func (k *block) text() string { return "already blocked until " + k.Until.Format
 func (b *Brakes) take(now time.Time, a *Action) {
 	b.spent = append(b.spent, now)
 	offender := a.Finding.Offender
-	switch standing := b.blocks[offender]; {
-	case a.Do == Block:
+	if a.Do == Block {
+		standing := b.blocks[offender]
 		if standing == nil {
 			makeRoom(b.blocks, func(x, y *block) int { return x.Until.Compare(y.Until) })
 			standing = new(block)
@@ -197,12 +204,9 @@ func (b *Brakes) take(now time.Time, a *Action) {
 			*standing = block{}
 		}
 		standing.Decision = Decision{offender, a.Finding.Kind, a.Finding.Subject, cmp.Or(a.By, b.opts.Node), now, a.Until}
-	case a.Do == Delete && standing != nil:
-		standing.deleted = true
+		return
 	}
-	if a.Do != Block {
-		b.settle(a)
-	}
+	b.settle(a)
 }
 
 // settle remembers that a response need not be done again while its finding goes on.
@@ -251,6 +255,8 @@ func (b *Brakes) exempt(a netip.Addr) string {
 		return "multicast"
 	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "broadcast"
+	case a == plain(b.opts.Peer):
+		return "the other node"
 	case allow.Own && in(b.facts.Own):
 		return "own address"
 	case allow.Gateways && in(b.facts.Gateways):
