@@ -45,7 +45,7 @@ type Brakes struct {
 
 	blocks  map[netip.Addr]*block
 	done    map[uint64][]string // of findings that have begun and not ended: the responses that need not be done again
-	heard   map[matter]verdict  // of the other node
+	heard   map[matter]ruling   // of the other node
 	spent   []time.Time         // of actions within the brake's time, the oldest first
 	waiting []delayed           // for the other node
 	ready   []Action            // because of what the other node has decided
@@ -64,8 +64,17 @@ type matter struct {
 	subject Subject
 }
 
-// verdict is who has decided on a matter.
-type verdict struct {
+// matterOf is the matter of a finding. Of a scan only who scans counts: another node may have seen other targets first.
+func matterOf(k Kind, s Subject) matter {
+	switch k {
+	case PortScan, HostSweep, SlowScan:
+		s = Subject{Source: s.Source, Zone: s.Zone}
+	}
+	return matter{k, s}
+}
+
+// ruling is who has decided on a matter.
+type ruling struct {
 	node string
 	at   time.Time // when it was heard, by the clock of this node
 }
@@ -80,7 +89,7 @@ type delayed struct {
 
 // NewBrakes returns brakes that have decided nothing yet.
 func NewBrakes(rules *Rules, opts BrakeOptions) *Brakes {
-	return &Brakes{rules: rules, opts: opts, blocks: make(map[netip.Addr]*block), done: make(map[uint64][]string), heard: make(map[matter]verdict)}
+	return &Brakes{rules: rules, opts: opts, blocks: make(map[netip.Addr]*block), done: make(map[uint64][]string), heard: make(map[matter]ruling)}
 }
 
 // SetRules has other rules apply from now on. What stands, stands.
@@ -114,7 +123,7 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 			a.Until = now.Add(t.For)
 		}
 		a.Held = b.hold(now, &a)
-		if v, ok := b.heard[matter{f.Kind, f.Subject}]; ok && a.Held == "" && t.Do != Block && now.Sub(v.at) < pactMemory {
+		if v, ok := b.heard[matterOf(f.Kind, f.Subject)]; ok && a.Held == "" && t.Do != Block && now.Sub(v.at) < pactMemory {
 			a.Held = "decided by node " + v.node
 			b.settle(&a)
 		} else if a.Held != "" && f.Phase == Continues {
@@ -289,11 +298,11 @@ func (b *Brakes) Hear(now time.Time, d Decision) {
 		return
 	}
 	d.Offender = plain(d.Offender)
-	key := matter{d.Kind, d.Subject}
+	key := matterOf(d.Kind, d.Subject)
 	ours := false
 	for i := range b.waiting {
 		w := &b.waiting[i]
-		if (matter{w.decision.Kind, w.decision.Subject}) != key {
+		if matterOf(w.decision.Kind, w.decision.Subject) != key {
 			continue
 		}
 		if d.Time.Before(w.decision.Time) || d.Time.Equal(w.decision.Time) && d.Node < b.opts.Node {
@@ -303,8 +312,8 @@ func (b *Brakes) Hear(now time.Time, d Decision) {
 		}
 	}
 	if !ours {
-		makeRoom(b.heard, func(x, y verdict) int { return x.at.Compare(y.at) })
-		b.heard[key] = verdict{d.Node, now}
+		makeRoom(b.heard, func(x, y ruling) int { return x.at.Compare(y.at) })
+		b.heard[key] = ruling{d.Node, now}
 	}
 	if !d.Offender.IsValid() || !d.Until.After(now) {
 		return

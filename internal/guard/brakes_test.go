@@ -214,8 +214,9 @@ func TestTheOtherNodeBlocksToo(t *testing.T) {
 	if got[0].By != "a" || !got[0].Until.Equal(noon.Add(time.Hour)) || got[0].Finding.Kind != PortScan || got[0].Finding.Offender != intruder {
 		t.Errorf("%+v", got[0])
 	}
-	// b takes over and finds it too: the command has run.
+	// b takes over and finds it too, elsewhere: the command has run.
 	f := scan(1, "192.0.2.7")
+	f.Subject.Destination = netip.MustParseAddr("10.0.0.99")
 	expect(t, "b later", p.b.Decide(noon.Add(5*time.Second), f), "block 1h [already blocked until 2026-03-01 13:00:00]; run /bin/x [decided by node a]")
 	if got := p.b.Announcements(); got != nil {
 		t.Errorf("b says %+v", got)
