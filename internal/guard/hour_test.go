@@ -226,7 +226,7 @@ func TestHardshipsInventNothingAndHideNothing(t *testing.T) {
 				const begins = 9 * time.Minute
 				end := begins + a.lasts + 20*time.Second
 				w := newWorld(t, guard.DefaultRules, 5)
-				w.honest(busy{clients: 60, traffic: []traffic{{0, end, 100, 50}}}, end)
+				w.honest(busy{clients: 30, traffic: []traffic{{0, end, 40, 20}}}, end)
 				w.acts(6*time.Minute, func() time.Duration {
 					hardship(w, t)
 					return -1
