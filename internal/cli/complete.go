@@ -75,6 +75,8 @@ func optionValues(cmd *command, name string) []string {
 		return tui.GroupingNames()
 	case "top sort":
 		return tui.SortNames()
+	case "watch output":
+		return []string{"text", "json", "jsonl"}
 	}
 	switch name {
 	case "columns", "sort":
