@@ -32,16 +32,24 @@ type Respond struct {
 // Action is a response to a finding.
 type Action struct {
 	Respond
+	// Finding has its offender as [Brakes] see it: an IPv4 address is one, without a zone. Of what another node has decided only kind, subject,
+	// offender and time are known.
 	Finding Finding
+	Until   time.Time // Block: how long it stands
+	By      string    // the node that decided; "" is this one
 	// Held is why the brakes do not let it happen; "" if it shall.
 	Held string
 }
 
+// NoKind is the kind of a [Decision] that was not made because of a finding, such as an address that somebody has put into the set by hand.
+const NoKind Kind = 255
+
 // Decision is what has been decided about an offender, as nodes of a pair tell each other.
 type Decision struct {
-	Offender netip.Addr
+	Offender netip.Addr // zero: nobody can be told
 	Kind     Kind
+	Subject  Subject   // with Kind it tells which finding is meant; zero: not known
 	Node     string    // who decided
 	Time     time.Time // when
-	Until    time.Time // how long it stands
+	Until    time.Time // how long the offender is blocked; zero: it is not
 }
