@@ -73,6 +73,7 @@ var doors = map[string][]string{
 	"github.com/spoor-project/spoor":      nil,
 	"github.com/cilium/ebpf":              {"snapshot"},
 	"charm.land/bubbletea/v2":             {"internal/tui"},
+	"github.com/axiomhq/hyperloglog":      {"internal/guard"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
 }
 
