@@ -43,7 +43,7 @@ type Brakes struct {
 
 	blocks  map[netip.Addr]*block
 	done    map[uint64][]string // of findings that have begun and not ended: the responses that need not be done again
-	heard   map[matter]verdict  // of the other node
+	heard   map[matter]ruling  // of the other node
 	spent   []time.Time         // of actions within the brake's time, the oldest first
 	waiting []delayed           // for the other node
 	ready   []Action            // because of what the other node has decided
@@ -62,8 +62,8 @@ type matter struct {
 	subject Subject
 }
 
-// verdict is who has decided on a matter.
-type verdict struct {
+// ruling is who has decided on a matter.
+type ruling struct {
 	node string
 	at   time.Time // when it was heard, by the clock of this node
 }
@@ -78,7 +78,7 @@ type delayed struct {
 
 // NewBrakes returns brakes that have decided nothing yet.
 func NewBrakes(rules *Rules, opts BrakeOptions) *Brakes {
-	return &Brakes{rules: rules, opts: opts, blocks: make(map[netip.Addr]*block), done: make(map[uint64][]string), heard: make(map[matter]verdict)}
+	return &Brakes{rules: rules, opts: opts, blocks: make(map[netip.Addr]*block), done: make(map[uint64][]string), heard: make(map[matter]ruling)}
 }
 
 // SetRules has other rules apply from now on. What stands, stands.
@@ -297,8 +297,8 @@ func (b *Brakes) Hear(now time.Time, d Decision) {
 		}
 	}
 	if !ours {
-		makeRoom(b.heard, func(x, y verdict) int { return x.at.Compare(y.at) })
-		b.heard[key] = verdict{d.Node, now}
+		makeRoom(b.heard, func(x, y ruling) int { return x.at.Compare(y.at) })
+		b.heard[key] = ruling{d.Node, now}
 	}
 	if !d.Offender.IsValid() || !d.Until.After(now) {
 		return
