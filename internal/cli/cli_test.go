@@ -472,8 +472,11 @@ func TestWatch(t *testing.T) {
 	}
 	var types []string
 	for line := range strings.Lines(objects()) {
-		var o struct{ Type string }
-		if err := json.Unmarshal([]byte(line), &o); err != nil {
+		var o struct {
+			Type string
+			Time time.Time
+		}
+		if err := json.Unmarshal([]byte(line), &o); err != nil || time.Since(o.Time) > time.Minute {
 			t.Errorf("%v: %s", err, line)
 		}
 		types = append(types, o.Type)

@@ -339,8 +339,9 @@ func (j *jsonChanges) end() error   { return j.out.Flush() }
 
 func (j *jsonChanges) change(e *flow.Event) error {
 	if e.Type == 0 {
-		j.line = j.printer.AppendFlow(j.line[:0], &e.Flow, time.Now())
-		j.out.WriteString(`{"type":"present",`)
+		now := time.Now()
+		fmt.Fprintf(j.out, `{"type":"present","time":%q,`, now.UTC().Format("2006-01-02T15:04:05.000000000Z"))
+		j.line = j.printer.AppendFlow(j.line[:0], &e.Flow, now)
 		_, err := j.out.Write(j.line[1:])
 		return err
 	}

@@ -27,11 +27,11 @@ type GuardState struct {
 // GuardAction is a kind of response and what became of it.
 type GuardAction struct {
 	Response guard.Response
-	Result   string // one of GuardResults
+	Result   string // done, failed or held
 }
 
-// GuardResults are what may become of a response: it was carried out, it failed, the brakes held it, or there were too many at once.
-var GuardResults = []string{"done", "failed", "held", "refused"}
+// guardResults are what may become of a response: it was carried out, it failed, or the brakes held it.
+var guardResults = []string{"done", "failed", "held"}
 
 // guardSeries is a row of what is exported of a guard.
 type guardSeries struct {
@@ -55,7 +55,7 @@ var guardRows = []guardSeries{
 	}},
 	{"spoor_guard_actions_total", "Responses by what became of them; held are those of a dry run, too.", counter, "response result", func(s *GuardState, a add) {
 		for _, r := range []guard.Response{guard.Block, guard.Delete, guard.Run, guard.Post} {
-			for _, result := range GuardResults {
+			for _, result := range guardResults {
 				a(float64(s.Actions[GuardAction{r, result}]), r.String(), result)
 			}
 		}
