@@ -293,25 +293,6 @@ func TestOwnSessionStays(t *testing.T) {
 	}
 }
 
-// TestSocketsAreRead: who is logged in by something else than ssh is known by the sockets of the processes above.
-func TestSocketsAreRead(t *testing.T) {
-	c, inode, ok := parseSocket("   1: 0100007F:0016 0200007F:9C40 01 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 20 4 30 10 -1")
-	want := connection{netip.MustParseAddrPort("127.0.0.1:22"), netip.MustParseAddrPort("127.0.0.2:40000")}
-	if !ok || inode != "4711" || c != want {
-		t.Errorf("%v %s %v", c, inode, ok)
-	}
-	c, _, ok = parseSocket("   0: B80D0120000000000000000001000000:0016 0000000000000000FFFF00000100007F:9C40 01 0:0 0:0 0 0 0 5 1")
-	want = connection{netip.MustParseAddrPort("[2001:db8::1]:22"), netip.MustParseAddrPort("127.0.0.1:40000")}
-	if !ok || c != want {
-		t.Errorf("%v %v", c, ok)
-	}
-	for _, line := range []string{"", "  sl  local_address rem_address   st", "0: 0100007F:0016 0200007F:9C40 0A 0 0 0 0 0 7", "0: zz:1 0:0 01 0 0 0 0 0 7 8"} {
-		if _, _, ok := parseSocket(line); ok {
-			t.Errorf("%q is a connection", line)
-		}
-	}
-}
-
 func TestUpdate(t *testing.T) {
 	s := newShell(t)
 	s.ns.MustRun(t, "nft", "table inet t { chain c { type filter hook input priority 0; meta mark 0xdead ct label set 5; }; }")

@@ -133,7 +133,7 @@ func (c *call) report(r *result, text string) error {
 }
 
 // victims collects what is selected, shows the first and notes all in the undo file.
-func (c *call) victims(s *source, limit int, own *session, undo *undoFile) (all []victim, kept int, err error) {
+func (c *call) victims(s *source, limit int, own *ownSession, undo *undoFile) (all []victim, kept int, err error) {
 	t, err := c.table(s, true)
 	if err != nil {
 		return nil, 0, err

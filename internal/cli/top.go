@@ -131,7 +131,7 @@ func utf8Locale(getenv func(string) string) bool {
 type killer struct {
 	*call
 	source  *source
-	own     *session
+	own     *ownSession
 	victims []victim
 	undo    *undoFile
 }

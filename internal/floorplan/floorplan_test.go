@@ -45,6 +45,8 @@ var floors = map[string]int{
 	"internal/mirror":               3,
 	"internal/table":                3,
 	"internal/guard":                2,
+	"internal/guard/duty":           5,
+	"internal/session":              0,
 	"internal/metrics":              4,
 	"conntrack":                     2,
 	"snapshot":                      2,
@@ -75,12 +77,13 @@ var doors = map[string][]string{
 	"charm.land/bubbletea/v2":             {"internal/tui"},
 	"github.com/axiomhq/hyperloglog":      {"internal/guard"},
 	"github.com/prometheus/client_golang": {"internal/metrics"},
+	"github.com/google/nftables":          {"internal/guard/duty"},
 }
 
 // lean programs are started for every command of a script: they do without these modules.
 var (
 	lean  = []string{"cmd/conntrack", "cmd/conntrackd", "cmd/nfct"}
-	heavy = []string{"charm.land/bubbletea/v2", "github.com/prometheus/client_golang"}
+	heavy = []string{"charm.land/bubbletea/v2", "github.com/prometheus/client_golang", "github.com/google/nftables"}
 )
 
 // lightweight packages are imported by other programs: they use nothing but the
