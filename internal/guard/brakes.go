@@ -27,6 +27,8 @@ type BrakeOptions struct {
 	Enforce bool   // false: every action is held, and what is decided is what would have been
 	Node    string // name of this node
 	Pair    bool   // another node is told what is decided, and heard
+	// Peer is the address of that node, against which nothing is ever done; it may be zero.
+	Peer netip.Addr
 }
 
 // Facts are the addresses behind the words that rules allow: own, gateways and session. Addresses are unmapped and have no zone.
@@ -43,7 +45,7 @@ type Brakes struct {
 
 	blocks  map[netip.Addr]*block
 	done    map[uint64][]string // of findings that have begun and not ended: the responses that need not be done again
-	heard   map[matter]ruling  // of the other node
+	heard   map[matter]ruling   // of the other node
 	spent   []time.Time         // of actions within the brake's time, the oldest first
 	waiting []delayed           // for the other node
 	ready   []Action            // because of what the other node has decided
@@ -53,13 +55,22 @@ type Brakes struct {
 // block is what stands against an offender.
 type block struct {
 	Decision
-	deleted bool // its flows too, by this node
+	deleted bool // its flows too
 }
 
 // matter is a finding as both nodes of a pair can name it.
 type matter struct {
 	kind    Kind
 	subject Subject
+}
+
+// matterOf is the matter of a finding. Of a scan only who scans counts: another node may have seen other targets first.
+func matterOf(k Kind, s Subject) matter {
+	switch k {
+	case PortScan, HostSweep, SlowScan:
+		s = Subject{Source: s.Source, Zone: s.Zone}
+	}
+	return matter{k, s}
 }
 
 // ruling is who has decided on a matter.
@@ -102,6 +113,7 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 	finding.Offender = plain(f.Offender)
 	decision := Decision{Offender: finding.Offender, Kind: f.Kind, Subject: f.Subject, Node: b.opts.Node, Time: now}
 	var actions, later []Action
+	deleted := false
 	for _, t := range rule.Then {
 		if t.Do != Block && slices.Contains(b.done[f.ID], t.String()) {
 			continue
@@ -111,7 +123,7 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 			a.Until = now.Add(t.For)
 		}
 		a.Held = b.hold(now, &a)
-		if v, ok := b.heard[matter{f.Kind, f.Subject}]; ok && a.Held == "" && t.Do != Block && now.Sub(v.at) < pactMemory {
+		if v, ok := b.heard[matterOf(f.Kind, f.Subject)]; ok && a.Held == "" && t.Do != Block && now.Sub(v.at) < pactMemory {
 			a.Held = "decided by node " + v.node
 			b.settle(&a)
 		} else if a.Held != "" && f.Phase == Continues {
@@ -122,6 +134,7 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 			if t.Do == Block {
 				decision.Until = a.Until
 			}
+			deleted = deleted || t.Do == Delete
 			if !b.opts.Enforce {
 				a.Held = dryRun
 			} else if b.opts.Pair && t.Do != Block {
@@ -130,6 +143,9 @@ func (b *Brakes) Decide(now time.Time, f *Finding) []Action {
 			}
 		}
 		actions = append(actions, a)
+	}
+	if standing := b.blocks[finding.Offender]; deleted && standing != nil {
+		standing.deleted = true
 	}
 	if b.opts.Pair && b.opts.Enforce && (len(later) > 0 || !decision.Until.IsZero()) {
 		b.told = append(b.told, decision)
@@ -187,8 +203,8 @@ func (k *block) text() string { return "already blocked until " + k.Until.Format
 func (b *Brakes) take(now time.Time, a *Action) {
 	b.spent = append(b.spent, now)
 	offender := a.Finding.Offender
-	switch standing := b.blocks[offender]; {
-	case a.Do == Block:
+	if a.Do == Block {
+		standing := b.blocks[offender]
 		if standing == nil {
 			makeRoom(b.blocks, func(x, y *block) int { return x.Until.Compare(y.Until) })
 			standing = new(block)
@@ -197,12 +213,9 @@ func (b *Brakes) take(now time.Time, a *Action) {
 			*standing = block{}
 		}
 		standing.Decision = Decision{offender, a.Finding.Kind, a.Finding.Subject, cmp.Or(a.By, b.opts.Node), now, a.Until}
-	case a.Do == Delete && standing != nil:
-		standing.deleted = true
+		return
 	}
-	if a.Do != Block {
-		b.settle(a)
-	}
+	b.settle(a)
 }
 
 // settle remembers that a response need not be done again while its finding goes on.
@@ -251,6 +264,8 @@ func (b *Brakes) exempt(a netip.Addr) string {
 		return "multicast"
 	case a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
 		return "broadcast"
+	case a == plain(b.opts.Peer):
+		return "the other node"
 	case allow.Own && in(b.facts.Own):
 		return "own address"
 	case allow.Gateways && in(b.facts.Gateways):
@@ -283,11 +298,11 @@ func (b *Brakes) Hear(now time.Time, d Decision) {
 		return
 	}
 	d.Offender = plain(d.Offender)
-	key := matter{d.Kind, d.Subject}
+	key := matterOf(d.Kind, d.Subject)
 	ours := false
 	for i := range b.waiting {
 		w := &b.waiting[i]
-		if (matter{w.decision.Kind, w.decision.Subject}) != key {
+		if matterOf(w.decision.Kind, w.decision.Subject) != key {
 			continue
 		}
 		if d.Time.Before(w.decision.Time) || d.Time.Equal(w.decision.Time) && d.Node < b.opts.Node {

@@ -80,12 +80,12 @@ func TestADryRunTellsWhatWouldBeDone(t *testing.T) {
 }
 
 func TestAllowedAddressesAreNeverActedOn(t *testing.T) {
-	b := NewBrakes(mustRules(t, "allow own gateways session 192.0.2.0/28 2001:db8::1\nport-scan then block 1h, run /bin/x %o"), BrakeOptions{Enforce: true, Pair: true, Node: "a"})
+	b := NewBrakes(mustRules(t, "allow own gateways session 192.0.2.0/28 2001:db8::1\nport-scan then block 1h, run /bin/x %o"), BrakeOptions{Enforce: true, Pair: true, Node: "a", Peer: netip.MustParseAddr("::ffff:203.0.113.1")})
 	set := func(a string) map[netip.Addr]struct{} { return map[netip.Addr]struct{}{netip.MustParseAddr(a): {}} }
 	b.SetFacts(Facts{Own: set("198.51.100.1"), Gateways: set("fe80::1"), Session: set("198.51.100.3")})
 	for offender, why := range map[string]string{
 		"192.0.2.7": "allow 192.0.2.0/28", "::ffff:192.0.2.7": "allow 192.0.2.0/28", "2001:db8::1": "allow 2001:db8::1",
-		"198.51.100.1": "own address", "fe80::1%eth0": "gateway", "198.51.100.3": "logged in over ssh",
+		"203.0.113.1": "the other node", "198.51.100.1": "own address", "fe80::1%eth0": "gateway", "198.51.100.3": "logged in over ssh",
 		"127.0.0.9": "loopback", "::1": "loopback", "::ffff:127.0.0.1": "loopback", "0.0.0.0": "no address of a host", "0.1.2.3": "no address of a host", "::": "no address of a host",
 		"224.0.0.5": "multicast", "ff02::1": "multicast", "255.255.255.255": "broadcast",
 	} {
@@ -107,7 +107,7 @@ func TestNobodyIsBlockedForWhatNobodyCanBeBlamedFor(t *testing.T) {
 }
 
 func TestOneDecisionPerOffender(t *testing.T) {
-	b := NewBrakes(mustRules(t, "port-scan then block 1h, delete\nslow-scan then block 6h, delete\nhost-sweep then delete"), BrakeOptions{Enforce: true})
+	b := NewBrakes(mustRules(t, "port-scan then block 1h, delete\nunreplied then delete, block 1h\nslow-scan then block 6h, delete\nhost-sweep then delete"), BrakeOptions{Enforce: true})
 	expect(t, "first", b.Decide(noon, scan(1, "192.0.2.7")), "block 1h; delete")
 	expect(t, "again", b.Decide(noon.Add(time.Second), scan(2, "::ffff:192.0.2.7")),
 		"block 1h [already blocked until 2026-03-01 13:00:00]; delete [flows deleted, and already blocked until 2026-03-01 13:00:00]")
@@ -122,6 +122,11 @@ func TestOneDecisionPerOffender(t *testing.T) {
 	}
 	expect(t, "released", b.Decide(noon.Add(7*time.Hour), scan(6, "192.0.2.7")), "block 1h; delete")
 	expect(t, "another", b.Decide(noon.Add(7*time.Hour), scan(7, "192.0.2.8")), "block 1h; delete")
+	f := scan(8, "192.0.2.9")
+	f.Kind = Unreplied
+	expect(t, "deleted first", b.Decide(noon, f), "delete; block 1h")
+	f.ID = 9
+	expect(t, "deleted again", b.Decide(noon, f), "delete [flows deleted, and already blocked until 2026-03-01 13:00:00]; block 1h [already blocked until 2026-03-01 13:00:00]")
 }
 
 func TestWhatGoesOnIsAnsweredOnce(t *testing.T) {
@@ -209,8 +214,9 @@ func TestTheOtherNodeBlocksToo(t *testing.T) {
 	if got[0].By != "a" || !got[0].Until.Equal(noon.Add(time.Hour)) || got[0].Finding.Kind != PortScan || got[0].Finding.Offender != intruder {
 		t.Errorf("%+v", got[0])
 	}
-	// b takes over and finds it too: the command has run.
+	// b takes over and finds it too, elsewhere: the command has run.
 	f := scan(1, "192.0.2.7")
+	f.Subject.Destination = netip.MustParseAddr("10.0.0.99")
 	expect(t, "b later", p.b.Decide(noon.Add(5*time.Second), f), "block 1h [already blocked until 2026-03-01 13:00:00]; run /bin/x [decided by node a]")
 	if got := p.b.Announcements(); got != nil {
 		t.Errorf("b says %+v", got)

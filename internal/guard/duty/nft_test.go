@@ -160,6 +160,9 @@ func TestTheSetTellsWhyAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if out := ns.MustRun(t, "nft", "list", "set", "inet", "spoor_guard", "blocked6"); !strings.Contains(out, `comment "slow-scan, node a"`) {
+		t.Errorf("nft shows\n%s", out)
+	}
 	ns.MustRun(t, "nft", "add", "element", "inet", "spoor_guard", "blocked4", "{ 192.0.2.1 }")
 	all, err := openBlocklist(t, ns).Blocked()
 	if err != nil || len(all) != 3 {

@@ -13,7 +13,7 @@ func Setup() string {
 	return `# What spoor guard needs in order to block: two sets of addresses, and a chain that
 # drops the packets of those in them, before connection tracking sees them.
 #
-#   load it:        spoor guard setup | nft -f -      (needs nftables 0.9.4 or later)
+#   load it:        spoor guard setup | nft -f -
 #   look at it:     nft list table inet spoor_guard
 #   remove it:      nft delete table inet spoor_guard
 #
