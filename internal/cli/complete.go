@@ -59,6 +59,9 @@ func candidates(before []string, last string) []string {
 			return listed(optionValues(cmd, o.name), last)
 		}
 	}
+	if cmd.name == "guard" && len(before) == 1 {
+		return guardWordNames()
+	}
 	if !strings.Contains(cmd.words, "QUERY") {
 		return nil
 	}

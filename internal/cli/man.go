@@ -179,6 +179,9 @@ it ends with 0 if all is well, 1 for a warning, 2 if something is bad and 3 if n
 .Dl spoor watch --json dnat
 .Dl spoor doctor --fix
 .Dl spoor serve --netns all --top src=20
+.Dl spoor watch -o jsonl | gzip >hour.jsonl.gz
+.Dl spoor guard replay hour.jsonl.gz
+.Dl spoor guard --enforce
 .Sh SEE ALSO
 .Xr conntrack 8 ,
 .Xr conntrackd 8 ,
