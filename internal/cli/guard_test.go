@@ -358,6 +358,40 @@ func TestGuardStopsAScan(t *testing.T) {
 	}
 }
 
+// TestReadmeShowsAnAttackBeingStopped runs what README.md says can be pasted, with nmap and without.
+func TestReadmeShowsAnAttackBeingStopped(t *testing.T) {
+	nstest.NeedTool(t, "bash", "ip", "nft", "nmap", "sysctl", "unshare")
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile("(?s)\n```sh\nmake build && bash <<'END'\n(.*?)END\n```\n").FindSubmatch(readme)
+	if m == nil {
+		t.Fatal("nothing to paste")
+	}
+	for name, script := range map[string]string{"nmap": string(m[1]), "bash": strings.Replace(string(m[1]), "command -v nmap", "false", 1)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			if err := os.Mkdir(dir+"/bin", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Symlink(nstest.BuildCommand(t, "./cmd/spoor"), dir+"/bin/spoor"); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			cmd := nstest.New(t).Command(ctx, "unshare", "--mount", "bash", "-c",
+				"mount --make-rprivate / && mkdir -p /run/netns && mount -t tmpfs none /run/netns || exit\n"+script)
+			cmd.Dir, cmd.WaitDelay = dir, time.Second
+			out, err := cmd.CombinedOutput()
+			if text := string(out); err != nil || !strings.Contains(text, "port-scan begins: 10.9.9.2 tried ") || !strings.Contains(text, "\n10.9.9.2  port-scan  fw ") {
+				t.Errorf("%v\n%s", err, text)
+			}
+		})
+	}
+}
+
 // TestGuardWithoutEnforceOnlyTells what it would do.
 func TestGuardWithoutEnforceOnlyTells(t *testing.T) {
 	s := newSentry(t)
