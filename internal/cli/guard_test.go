@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -222,8 +223,15 @@ func newSentry(t *testing.T) *sentry {
 // start starts the guard and waits until it watches.
 func (s *sentry) start(args ...string) {
 	s.t.Helper()
+	s.startBy(nil, args...)
+}
+
+// startBy starts it by the words before.
+func (s *sentry) startBy(before []string, args ...string) {
+	s.t.Helper()
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
-	s.cmd = s.ns.Command(ctx, s.spoor, append([]string{"guard", "--node", "here"}, args...)...)
+	argv := slices.Concat(before, []string{s.spoor, "guard", "--node", "here"}, args)
+	s.cmd = s.ns.Command(ctx, argv[0], argv[1:]...)
 	out, outW := io.Pipe()
 	errs, errsW := io.Pipe()
 	s.cmd.Stdout, s.cmd.Stderr = outW, errsW
@@ -510,6 +518,26 @@ func TestGuardSurvivesALoss(t *testing.T) {
 	}
 	s.scan(1000, 40)
 	nstest.Wait(t, "the finding", func() bool { return strings.Contains(s.told(), "port-scan begins: 10.99.0.2") })
+}
+
+// TestGuardTellsLogs: syslog and the journal.
+func TestGuardTellsLogs(t *testing.T) {
+	nstest.NeedTool(t, "unshare", "socat")
+	s := newSentry(t)
+	before := []string{"unshare", "--mount", "sh", "-c", `set -e; mount --make-rprivate /; mount -t tmpfs none /run; mkdir -p /run/systemd/journal
+socat -u UNIX-RECV:/run/systemd/journal/socket OPEN:` + s.dir + `/journal,creat &
+socat -u UNIX-RECV:/run/log OPEN:` + s.dir + `/syslog,creat &
+until [ -S /run/log ] && [ -S /run/systemd/journal/socket ]; do sleep 0.05; done
+trap 'kill $(jobs -p)' EXIT; "$@" & wait $!`, "sh"}
+	s.startBy(before, "--syslog", "--journal", "--for", "4s")
+	s.scan(1000, 30)
+	s.cmd.Wait()
+	for file, want := range map[string]string{"journal": "SPOOR_KIND=port-scan\n", "syslog": "spoor-guard["} {
+		text, err := os.ReadFile(filepath.Join(s.dir, file))
+		if err != nil || !strings.Contains(string(text), want) || !strings.Contains(string(text), "port-scan begins: 10.99.0.2 tried") {
+			t.Errorf("%s: %v %s", file, err, text)
+		}
+	}
 }
 
 // TestGuardTellsSystemd: that it is ready, that it reads its rules again, and that it ends.
