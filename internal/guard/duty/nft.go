@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -24,6 +25,10 @@ var ErrNotSetUp = errors.New("the nftables table inet " + tableName + " with its
 type Blocklist struct {
 	netns *os.File // nil: that of the process
 	node  string
+
+	mu sync.Mutex // one operation at a time; guards known
+	// known is what the sets hold, with the ends of the blocks, as it was listed last and changed since; nil: not listed yet.
+	known map[netip.Addr]time.Time
 }
 
 // OpenBlocklist opens the sets in the namespace that the file netns is; "" is the caller's own. Whether they are there shows with their first use.
@@ -57,10 +62,21 @@ func (l *Blocklist) Block(a netip.Addr, d time.Duration, kind guard.Kind) error 
 	if err != nil {
 		return fmt.Errorf("block %s: %w", a, err)
 	}
-	element := nftables.SetElement{Key: a.AsSlice(), Timeout: (d + time.Second - 1).Truncate(time.Second), Comment: comment(kind, l.node)}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.known == nil {
+		if _, err := l.list(); err != nil {
+			return fmt.Errorf("block %s: %w", a, err)
+		}
+	}
+	d = (d + time.Second - 1).Truncate(time.Second)
+	element := nftables.SetElement{Key: a.AsSlice(), Timeout: d, Comment: comment(kind, l.node)}
 	err = l.change(func(c *nftables.Conn) error {
-		// Kernels before 6.12 ignore the new time of an element that is there, and refuse to delete one that is not: only the three together always
-		// do what is meant. They are one transaction, so that the address is never let in meanwhile.
+		if until, ok := l.known[a]; !ok || time.Since(until) > time.Second { // the kernel's clock ticks slowly
+			return c.SetAddElements(set, []nftables.SetElement{element})
+		}
+		// Kernels before 6.12 ignore the new time of an element that is there, and refuse to delete one that is not: only the three together always do
+		// what is meant. They are one transaction, so that the address is never let in meanwhile, and take 200 times as long.
 		return errors.Join(c.SetAddElements(set, []nftables.SetElement{element}),
 			c.SetDeleteElements(set, []nftables.SetElement{{Key: element.Key}}),
 			c.SetAddElements(set, []nftables.SetElement{element}))
@@ -72,14 +88,19 @@ func (l *Blocklist) Block(a netip.Addr, d time.Duration, kind guard.Kind) error 
 		err = fmt.Errorf("the nftables set %s is full", set.Name)
 	}
 	if err != nil {
+		l.known = nil
 		return fmt.Errorf("block %s: %w", a, err)
 	}
+	l.known[a] = time.Now().Add(d)
 	return nil
 }
 
 // Unblock lets an address in again, and reports whether it was blocked.
 func (l *Blocklist) Unblock(a netip.Addr) (was bool, err error) {
 	a, set, err := l.setOf(a)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.known, a)
 	if err == nil {
 		err = l.change(func(c *nftables.Conn) error {
 			return c.SetDeleteElements(set, []nftables.SetElement{{Key: a.AsSlice()}})
@@ -99,7 +120,10 @@ func (l *Blocklist) Unblock(a netip.Addr) (was bool, err error) {
 
 // UnblockAll lets all in again that are blocked, and returns who that was.
 func (l *Blocklist) UnblockAll() ([]guard.Decision, error) {
-	all, err := l.Blocked()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	all, err := l.list()
+	l.known = nil
 	if err == nil {
 		err = l.change(func(c *nftables.Conn) error {
 			c.FlushSet(blocked4)
@@ -119,28 +143,39 @@ const forever = 100 * 365 * 24 * time.Hour
 // Blocked are the addresses in the sets, by address: with what is left of their time, and why they are there, so that [guard.Brakes.Adopt] can go on after
 // a restart. Those that somebody has put in by hand are of [guard.NoKind].
 func (l *Blocklist) Blocked() ([]guard.Decision, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.list()
+}
+
+func (l *Blocklist) list() ([]guard.Decision, error) {
 	var all []guard.Decision
+	known := make(map[netip.Addr]time.Time)
 	for _, set := range []*nftables.Set{blocked4, blocked6} {
 		elements, err := l.elements(set)
 		if err != nil {
 			return nil, fmt.Errorf("list blocked addresses: %w", err)
 		}
-		now := time.Now().Round(0)
+		now := time.Now()
 		for _, e := range elements {
 			a, ok := netip.AddrFromSlice(e.Key)
 			if !ok {
 				continue
 			}
-			d := guard.Decision{Offender: a, Until: now.Add(e.Expires)}
-			if d.Kind, d.Node = readComment(e.Comment); e.Expires == 0 {
-				d.Until = now.Add(forever)
+			left := e.Expires
+			if left == 0 {
+				left = forever
 			}
+			d := guard.Decision{Offender: a, Until: now.Round(0).Add(left)}
+			d.Kind, d.Node = readComment(e.Comment)
 			if age := e.Timeout - e.Expires; age >= 0 && e.Timeout > 0 {
-				d.Time = now.Add(-age)
+				d.Time = now.Round(0).Add(-age)
 			}
 			all = append(all, d)
+			known[a] = now.Add(left) // by the monotonic clock
 		}
 	}
+	l.known = known
 	slices.SortFunc(all, func(x, y guard.Decision) int { return x.Offender.Compare(y.Offender) })
 	return all, nil
 }
@@ -152,19 +187,19 @@ func (l *Blocklist) elements(set *nftables.Set) (elements []nftables.SetElement,
 		if c, err = l.conn(); err != nil {
 			return nil, err
 		}
-		if elements, err = c.GetSetElements(set); !errors.Is(err, syscall.EINTR) {
+		if elements, err = c.GetSetElements(set); !says(err, syscall.EINTR) {
 			break
 		}
 	}
-	if err != nil && missing(err) {
+	if says(err, syscall.ENOENT) {
 		return nil, ErrNotSetUp
 	}
 	return elements, err
 }
 
-// missing reports whether the kernel did not find it: the library does not wrap errors of listings.
-func missing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), syscall.ENOENT.Error())
+// says reports whether an error is the kernel's: the library does not wrap those of listings.
+func says(err error, number syscall.Errno) bool {
+	return err != nil && (errors.Is(err, number) || strings.HasSuffix(err.Error(), number.Error()))
 }
 
 // change has do fill a transaction, and commits it.

@@ -128,7 +128,8 @@ func answered(t *testing.T, ns *nstest.NS, to netip.AddrPort, within time.Durati
 }
 
 func TestABlockEndsInTime(t *testing.T) {
-	l := blocklist(t, nstest.New(t))
+	ns := nstest.New(t)
+	l := blocklist(t, ns)
 	a := netip.MustParseAddr("192.0.2.7")
 	left := func() time.Duration {
 		t.Helper()
@@ -146,10 +147,23 @@ func TestABlockEndsInTime(t *testing.T) {
 			t.Errorf("blocked for %v: %v are left", d, got)
 		}
 	}
+	// Somebody else's block, of which this list has not heard.
+	other := netip.MustParseAddr("192.0.2.8")
+	if err := openBlocklist(t, ns).Block(other, time.Hour, guard.PortScan); err != nil {
+		t.Fatal(err)
+	}
+	l.known = nil
+	if err := l.Block(other, time.Second, guard.PortScan); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.Block(a, 10*time.Millisecond, guard.PortScan); err != nil {
 		t.Fatal(err)
 	}
-	nstest.Wait(t, "the end of the block", func() bool { return addresses(t, l) == "" })
+	nstest.Wait(t, "the end of both", func() bool { return addresses(t, l) == "" })
+	// It may be blocked again, whatever is left of what has ended.
+	if err := l.Block(a, time.Hour, guard.PortScan); err != nil || left() < 59*time.Minute {
+		t.Errorf("blocked again: %v", err)
+	}
 }
 
 func TestTheSetTellsWhyAfterARestart(t *testing.T) {

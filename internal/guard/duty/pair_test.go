@@ -41,7 +41,7 @@ func (m *member) act(t *testing.T, actions []guard.Action) {
 func TestAPairBlocksTwiceAndRunsOnce(t *testing.T) {
 	a, b := nstest.Pair(t)
 	ran := filepath.Join(t.TempDir(), "ran")
-	rules, err := guard.ParseRules("port-scan then block 1h, run /bin/sh -c \"echo $1 >>$2\" sh %o " + ran)
+	rules, err := guard.ParseRules("port-scan then block 1h, run " + shell + " -c \"echo $1 >>$2\" sh %o " + ran)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ var (
 	intruder = netip.MustParseAddr("192.0.2.7")
 )
 
+// shell is where sh is: not everywhere in /bin.
+var shell, _ = nstest.LookTool("sh")
+
 func portScan() *guard.Finding {
 	return &guard.Finding{ID: 7, Kind: guard.PortScan, Offender: intruder, Since: noon, Time: noon, Measured: 24, Limit: 20, Unit: "ports",
 		Subject: guard.Subject{Source: intruder, Destination: netip.MustParseAddr("10.0.0.1")}}
@@ -75,14 +78,14 @@ func TestOnlyTheFlowsOfTheOffenderAreDeleted(t *testing.T) {
 
 func TestCommandsAreToldOfTheFinding(t *testing.T) {
 	f := portScan()
-	out, err := NewRunner().Run(t.Context(), []string{"/bin/sh", "-c", `echo "$1|$2|$3"; echo "$SPOOR_OFFENDER $SPOOR_KIND"; echo "$SPOOR_FINDING"; cat; pwd >&2`,
+	out, err := NewRunner().Run(t.Context(), []string{shell, "-c", `echo "$1|$2|$3"; echo "$SPOOR_OFFENDER $SPOOR_KIND"; echo "$SPOOR_FINDING"; cat; pwd >&2`,
 		"%o", "%o %k %i 100%% %x %", "%m", "$(id); `id`"}, f)
 	document, _ := json.Marshal(f)
 	want := "192.0.2.7 port-scan 7 100% %x %|" + f.Line() + "|$(id); `id`\n192.0.2.7 port-scan\n" + string(document) + "\n" + string(document) + "\n/\n"
 	if err != nil || out != want {
 		t.Errorf("%v\ngot  %s\nwant %s", err, out, want)
 	}
-	if out, err := NewRunner().Run(t.Context(), []string{"/bin/sh", "-c", `echo "<$1>$SPOOR_OFFENDER"`, "", "%o"}, &guard.Finding{}); out != "<>\n" || err != nil {
+	if out, err := NewRunner().Run(t.Context(), []string{shell, "-c", `echo "<$1>$SPOOR_OFFENDER"`, "", "%o"}, &guard.Finding{}); out != "<>\n" || err != nil {
 		t.Errorf("without an offender: %q %v", out, err)
 	}
 }
@@ -94,9 +97,9 @@ func TestCommandsThatFailSayHow(t *testing.T) {
 		command  []string
 		out, err string
 	}{
-		{[]string{"/bin/sh", "-c", "echo no; exit 3"}, "no\n", "run /bin/sh: exit status 3"},
+		{[]string{shell, "-c", "echo no; exit 3"}, "no\n", "run " + shell + ": exit status 3"},
 		{[]string{"/nowhere/x"}, "", "run /nowhere/x: no such file or directory"},
-		{[]string{"/bin/sh", "-c", "echo on; sleep 60"}, "on\n", "run /bin/sh: killed after 200ms"},
+		{[]string{shell, "-c", "echo on; sleep 60"}, "on\n", "run " + shell + ": killed after 200ms"},
 		{nil, "", "run: no command"},
 	} {
 		if out, err := r.Run(t.Context(), c.command, portScan()); err == nil || err.Error() != c.err || out != c.out {
@@ -111,7 +114,7 @@ func TestCommandsThatFailSayHow(t *testing.T) {
 }
 
 func TestWhatACommandWritesIsBounded(t *testing.T) {
-	out, err := NewRunner().Run(t.Context(), []string{"/bin/sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x"}, portScan())
+	out, err := NewRunner().Run(t.Context(), []string{shell, "-c", "head -c 1000000 /dev/zero | tr '\\0' x"}, portScan())
 	if err != nil || out != strings.Repeat("x", runOutput) {
 		t.Errorf("%v, %d bytes", err, len(out))
 	}
@@ -120,7 +123,7 @@ func TestWhatACommandWritesIsBounded(t *testing.T) {
 func TestNothingOfACommandIsLeft(t *testing.T) {
 	r := NewRunner()
 	start := time.Now()
-	out, err := r.Run(t.Context(), []string{"/bin/sh", "-c", "sleep 300 & echo $!"}, portScan())
+	out, err := r.Run(t.Context(), []string{shell, "-c", "sleep 300 & echo $!"}, portScan())
 	if err != nil || time.Since(start) > 20*time.Second {
 		t.Fatalf("%v after %v", err, time.Since(start))
 	}
@@ -133,7 +136,7 @@ func TestNothingOfACommandIsLeft(t *testing.T) {
 		return err != nil || strings.Contains(string(stat), ") Z ")
 	})
 	// One that leaves the group and holds the output does not keep the guard waiting.
-	out, err = r.Run(t.Context(), []string{"/bin/sh", "-c", "setsid sleep 60 & sleep 0.2; echo $!"}, portScan())
+	out, err = r.Run(t.Context(), []string{shell, "-c", "setsid sleep 60 & sleep 0.2; echo $!"}, portScan())
 	if err != nil || time.Since(start) > 20*time.Second {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
@@ -147,7 +150,7 @@ func TestOneCommandRunsAtATime(t *testing.T) {
 	var work sync.WaitGroup
 	for range 4 {
 		work.Go(func() {
-			if out, err := r.Run(t.Context(), []string{"/bin/sh", "-c", "mkdir $1/alone && sleep 0.05 && rmdir $1/alone", "", dir}, portScan()); err != nil {
+			if out, err := r.Run(t.Context(), []string{shell, "-c", "mkdir $1/alone && sleep 0.05 && rmdir $1/alone", "", dir}, portScan()); err != nil {
 				t.Errorf("%v %s", err, out)
 			}
 		})
