@@ -103,6 +103,31 @@ func (e *Engine) expire(s *source) {
 	s.count -= uint16(e.tried.remove(&s.tried, func(t *target) bool { return e.now-t.at > span }))
 }
 
+// Who opens very many flows has always some that are not answered: a resolver asks servers that are away, an office behind one address
+// is many people. So what is tried in vain has to be a part of all that a source opens.
+const (
+	leastScanPart = 0.05
+	// A slow scan may come from somebody who does a lot beside, if the targets are spread over time: programs try the same again and again.
+	leastSlowPart = 0.03
+	leastSpread   = 1.0 / 36 // of the rule's time
+	// Who does hardly anything else need not be slow.
+	mostly = 0.5
+)
+
+// stands reports whether that many targets stand out from what else a source does.
+func (e *Engine) stands(s *source, group []*target, k Kind, span uint32, measured float64) bool {
+	if k != SlowScan {
+		counted := e.openedSpan()
+		return measured >= leastScanPart*s.opened.sum(e.now, counted)*max(1, float64(span)/float64(counted))
+	}
+	first, last := group[0].at, group[0].at
+	for _, t := range group {
+		first, last = min(first, t.at), max(last, t.at)
+	}
+	part := measured / float64(max(1, s.flows))
+	return part >= mostly || part >= leastSlowPart && float64(last-first) >= leastSpread*float64(span)
+}
+
 // judgeTargets looks for scans.
 func (e *Engine) judgeTargets(h *host, s *source) (near bool) {
 	if s.tried == 0 {
@@ -132,7 +157,7 @@ func (e *Engine) judgeTargets(h *host, s *source) (near bool) {
 		}
 		group := largestGroup(counted, scans[i].kind)
 		measured := float64(len(group)) * float64(e.weight())
-		if measured < limit {
+		if measured < limit || !e.stands(s, group, scans[i].kind, span, measured) {
 			continue
 		}
 		e.report(r, scanVerdict(h, scans[i].kind, scans[i].many, group, measured, limit))

@@ -91,7 +91,7 @@ var kinds = [numKinds]struct {
 	SourceRate: {"source-rate", "new flows of a source", []param{
 		{"rate", perSecond, 500, 1, 1e9}, {"within", span, 10, 1, 3600}, {"usual", number, 0, 0, 1e6}}},
 	DestinationRate: {"destination-rate", "new flows to a destination", []param{
-		{"rate", perSecond, 5000, 1, 1e9}, {"within", span, 10, 1, 3600}, {"usual", number, 10, 0, 1e6}}},
+		{"rate", perSecond, 10000, 1, 1e9}, {"within", span, 10, 1, 3600}, {"usual", number, 10, 0, 1e6}}},
 	PortScan: {"port-scan", "ports of one host that a source tried in vain", []param{
 		{"ports", number, 20, 3, mostTargets}, {"within", span, 60, 1, 86400}}},
 	HostSweep: {"host-sweep", "hosts on which a source tried the same port in vain", []param{

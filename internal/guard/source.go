@@ -9,7 +9,7 @@ import (
 // source is what is remembered of who opens flows.
 type source struct {
 	rate     window // flows opened, for SourceRate
-	opened   window // the same for Unreplied
+	opened   window // the same for Unreplied, and for scans
 	answered window
 	upload   window // KiB sent
 	usual    usual
@@ -48,14 +48,27 @@ func (e *Engine) openedBy(f *flow.Flow, s *source, n uint32) {
 			ripens(&e.ripe.sources, n, &s.ripe)
 		}
 	}
-	if r := e.rules.Of[Unreplied]; r != nil && !f.Status.Has(flow.Expected) && r.Where.Match(f, e.clock) {
-		span := seconds(r, "within")
-		s.opened.add(e.now, span, e.weight())
-		s.answered.roll(e.now, span)
-		if o, a := s.opened.now+s.opened.last, s.answered.now+s.answered.last; float64(o) >= r.value("flows") && float64(o-min(o, a)) >= r.value("share")*float64(o)/2 {
-			ripens(&e.ripe.sources, n, &s.ripe)
-		}
+	r := e.rules.Of[Unreplied]
+	if f.Status.Has(flow.Expected) || r != nil && !r.Where.Match(f, e.clock) {
+		return
 	}
+	span := e.openedSpan()
+	s.opened.add(e.now, span, e.weight())
+	if r == nil {
+		return
+	}
+	s.answered.roll(e.now, span)
+	if o, a := s.opened.now+s.opened.last, s.answered.now+s.answered.last; float64(o) >= r.value("flows") && float64(o-min(o, a)) >= r.value("share")*float64(o)/2 {
+		ripens(&e.ripe.sources, n, &s.ripe)
+	}
+}
+
+// openedSpan is over how many seconds a source's flows are counted: those of Unreplied, as without it nothing but scans needs the count.
+func (e *Engine) openedSpan() uint32 {
+	if r := e.rules.Of[Unreplied]; r != nil {
+		return seconds(r, "within")
+	}
+	return 60
 }
 
 // judgeSource looks at a source that is near a limit.
