@@ -48,7 +48,7 @@ func newYard(t testing.TB) *yard {
 	t.Helper()
 	y := &yard{Routed: nstest.NewRouted(t), t: t}
 	nstest.NeedTool(t, "nft")
-	y.Router.MustRun(t, "nft", "table ip watched { chain forward { type filter hook forward priority 0; ct state invalid drop; }; }")
+	y.Router.MustRun(t, "nft", "table inet watched { chain forward { type filter hook forward priority 0; ct state invalid drop; }; }")
 	y.Router.Sysctl("net/netfilter/nf_conntrack_acct", "1")
 	// Packets with invented sources pass, and the answers to them get lost behind the client.
 	for _, dev := range []string{"all", "eth0"} {
@@ -152,6 +152,12 @@ var guardScenes = map[string]guardScene{
 	}, func(t *testing.T, s *seen) {
 		s.atLeast(t, "flows", s.flows, 110)
 		s.atLeast(t, "refused flows", s.refused, 100)
+	}},
+	"syn-scan-ipv6": {"nmap", func(y *yard) {
+		y.Client.MustRun(y.t, "nmap", "-6", "-n", "-Pn", "-sS", "-T4", "--max-retries", "0", "-p", "1-60", "fd02::2")
+	}, func(t *testing.T, s *seen) {
+		s.atLeast(t, "flows", s.flows, 55)
+		s.atLeast(t, "refused flows", s.refused, 50)
 	}},
 	"connect-scan": {"nmap", func(y *yard) {
 		y.Client.MustRun(y.t, "nmap", "-n", "-Pn", "-sT", "-T4", "--max-retries", "0", "-p", "1-100", "10.2.0.2")
@@ -285,7 +291,8 @@ func newOutlook(t testing.TB, y *yard, name string) *outlook {
 		stop()
 		o.done.Wait()
 	})
-	o.engine.BeginReading(time.Now())
+	began := time.Now()
+	o.engine.BeginReading(began)
 	for f, err := range client.Flows(ctx, nil) {
 		if err != nil {
 			t.Fatal(err)
@@ -306,7 +313,7 @@ func newOutlook(t testing.TB, y *yard, name string) *outlook {
 				}
 				o.engine.Event(now, &e)
 				o.seen.note(now, &e)
-				o.text = printer.AppendEvent(o.text, &e, "", now)
+				o.text = printer.AppendEvent(o.text, &e, "", recorded.Add(now.Sub(began)))
 			})
 		}
 	})
@@ -329,6 +336,9 @@ func (o *outlook) do(what func(now time.Time)) {
 	defer o.mu.Unlock()
 	what(time.Now())
 }
+
+// recorded is when all recordings begin: when they were made does not matter.
+var recorded = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 
 // linger is for how long the engine may see what is not there, after it has seen what is.
 const linger = 4 * time.Second

@@ -52,7 +52,7 @@ func (e *Engine) tries(f *flow.Flow, s *source, n uint32) {
 		}
 		s.count++
 	}
-	if int(s.count)*int(e.weight()) >= least {
+	if int(s.count) >= least {
 		ripens(&e.ripe.sources, n, &s.ripe)
 	}
 }
@@ -115,7 +115,8 @@ const (
 )
 
 // stands reports whether that many targets stand out from what else a source does.
-func (e *Engine) stands(s *source, group []*target, k Kind, span uint32, measured float64) bool {
+func (e *Engine) stands(s *source, group []*target, k Kind, span uint32) bool {
+	measured := float64(len(group)) * float64(e.weight()) // as flows are counted
 	if k != SlowScan {
 		counted := e.openedSpan()
 		return measured >= leastScanPart*s.opened.sum(e.now, counted)*max(1, float64(span)/float64(counted))
@@ -151,13 +152,15 @@ func (e *Engine) judgeTargets(h *host, s *source) (near bool) {
 			}
 		}
 		limit := r.value(scans[i].many)
-		near = near || e.now-s.seen <= grace+1 && 2*float64(len(all))*float64(e.weight()) >= limit
+		near = near || e.now-s.seen <= grace+1 && 2*float64(len(all)) >= limit
 		if slow && fast {
 			continue
 		}
 		group := largestGroup(counted, scans[i].kind)
-		measured := float64(len(group)) * float64(e.weight())
-		if measured < limit || !e.stands(s, group, scans[i].kind, span, measured) {
+		// Targets are not scaled while flows are sampled: one that is tried again and again is seen nearly always. So sampling may
+		// hide a scan, but not invent one.
+		measured := float64(len(group))
+		if measured < limit || !e.stands(s, group, scans[i].kind, span) {
 			continue
 		}
 		e.report(r, scanVerdict(h, scans[i].kind, scans[i].many, group, measured, limit))

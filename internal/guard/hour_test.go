@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/guard"
 )
 
@@ -187,6 +188,59 @@ func TestEachAttackIsFoundInHonestLife(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// hardships are what a guard meets: each happens in the sixth minute of honest life, and some minutes later comes an attack.
+var hardships = map[string]func(w *world, t *testing.T){
+	"events are lost": func(w *world, t *testing.T) {
+		w.emit = func(time.Time, *flow.Event) {}
+		w.acts(w.now+40*time.Second, func() time.Duration {
+			now := w.start.Add(w.now)
+			w.emit = w.event
+			w.event(now, &flow.Event{Type: flow.Lost, Dropped: 12345})
+			w.read(now)
+			return -1
+		})
+	},
+	"it is started again": func(w *world, t *testing.T) {
+		w.engine = newStage(t, guard.DefaultRules).engine
+		w.read(w.start.Add(w.now))
+	},
+	"it samples": func(w *world, t *testing.T) { w.engine.Sample(4) },
+	"it samples for a while": func(w *world, t *testing.T) {
+		w.engine.Sample(16)
+		w.acts(w.now+time.Minute, func() time.Duration {
+			w.engine.Sample(1)
+			return -1
+		})
+	},
+}
+
+func TestHardshipsInventNothingAndHideNothing(t *testing.T) {
+	for name, hardship := range hardships {
+		for _, kind := range []string{"syn-flood", "port-scan", "host-sweep", "source-rate"} {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				t.Parallel()
+				a := attacks[slices.IndexFunc(attacks, func(a attack) bool { return a.name == kind })]
+				const begins = 9 * time.Minute
+				end := begins + a.lasts + 20*time.Second
+				w := newWorld(t, guard.DefaultRules, 5)
+				w.honest(busy{clients: 30, traffic: []traffic{{0, end, 40, 20}}}, end)
+				w.acts(6*time.Minute, func() time.Duration {
+					hardship(w, t)
+					return -1
+				})
+				w.acts(begins, func() time.Duration {
+					a.begin(w, begins+a.lasts)
+					return -1
+				})
+				w.run(end)
+				want := expectations(t, a.want)
+				want[0].within += 12 * time.Second // who looks at a quarter sees less
+				w.compare(t, w.start.Add(begins), want)
+			})
+		}
 	}
 }
 

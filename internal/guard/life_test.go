@@ -199,9 +199,13 @@ func (w *world) fill(l *life, f *flow.Flow) {
 func (w *world) each(now time.Time) {
 	w.engine.Level(now, uint32(w.live), w.max)
 	second := int(now.Sub(w.start) / time.Second)
-	if second%60 != 0 {
-		return
+	if second%60 == 0 {
+		w.read(now)
 	}
+}
+
+// read is a reading of the table.
+func (w *world) read(now time.Time) {
 	w.engine.BeginReading(now)
 	at := now.Sub(w.start)
 	var f flow.Flow
