@@ -62,6 +62,7 @@ type Follower struct {
 	// The rest belongs to the goroutine that reads.
 	size     int       // of the queue, as asked for
 	woken    time.Time // when something was read last, if Gather is not zero
+	more     bool      // there was more than could be read at once
 	draining bool      // a loss was reported and the queue is not empty yet
 	dropped  uint32    // the kernel's count of losses when it was looked at last
 }
@@ -222,6 +223,7 @@ func (s *Follower) read(buf []byte) (c chunk) {
 	} else {
 		s.gather()
 		n, c.err = s.conn.RecvMany(buf)
+		s.more = len(buf)-n < nfnetlink.Room
 		switch {
 		case errors.Is(c.err, syscall.ENOBUFS):
 			s.draining, c.err = true, nil
@@ -230,7 +232,7 @@ func (s *Follower) read(buf []byte) (c chunk) {
 			c.lost = s.newlyLost()
 			c.gap = c.lost > 0
 			s.grow()
-		case len(buf)-n < nfnetlink.Room: // there may be much more
+		case s.more: // it may be much
 			s.grow()
 		}
 	}
@@ -238,9 +240,9 @@ func (s *Follower) read(buf []byte) (c chunk) {
 	return c
 }
 
-// gather waits a little if it was not long ago that something was read: there is more to come.
+// gather waits a little if it was not long ago that something was read: there is more to come. What is there already must not wait.
 func (s *Follower) gather() {
-	if s.opts.Gather <= 0 {
+	if s.opts.Gather <= 0 || s.more {
 		return
 	}
 	if time.Since(s.woken) < s.opts.Gather {

@@ -293,3 +293,20 @@ func TestFollowGathers(t *testing.T) {
 		}
 	}
 }
+
+// TestGatheringHoldsUpNothingThatIsThere: who is behind reads on at once, or would never catch up.
+func TestGatheringHoldsUpNothingThatIsThere(t *testing.T) {
+	t.Parallel()
+	_, c := kernel(t)
+	s := subscribe(t, c, &conntrack.FollowOptions{Gather: 3 * time.Second, Buffer: 64 << 20})
+	const n = 30_000 // many times what is read at once
+	for i := range n {
+		e, _ := protocolEntry(flow.UDP, flow.IPv4, 1)
+		e.Orig.SrcPort, e.Reply.DstPort = uint16(1+i), uint16(1+i)
+		if err := c.Create(limited(t), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The last of them may wait.
+	events(t, s, 3*n/4)
+}

@@ -443,7 +443,7 @@ func TestWatch(t *testing.T) {
 		nstest.Wait(t, "the flow", func() bool { return s.count("dport 9000 and sport 5000") == "1" })
 		s.must("delete", "--yes", "--undo", "-", "dport 9000 and sport 5000")
 	}
-	lines, objects, templates := watching("dport", "9000", "--limit", "2"), watching("dport", "9000", "--limit", "2", "--json"),
+	lines, objects, templates := watching("dport", "9000", "--limit", "2"), watching("dport", "9000", "--limit", "2", "-o", "jsonl"),
 		watching("dport", "9000", "--limit", "2", "--template", "{{.Type}} {{.Flow.Orig.Src}}:{{.Flow.Orig.SrcPort}}")
 	act()
 	times := regexp.MustCompile(`(?m)^\d\d:\d\d:\d\d\.\d{3} `)
@@ -453,8 +453,11 @@ func TestWatch(t *testing.T) {
 	}
 	var types []string
 	for line := range strings.Lines(objects()) {
-		var o struct{ Type string }
-		if err := json.Unmarshal([]byte(line), &o); err != nil {
+		var o struct {
+			Type string
+			Time time.Time
+		}
+		if err := json.Unmarshal([]byte(line), &o); err != nil || time.Since(o.Time) > time.Minute {
 			t.Errorf("%v: %s", err, line)
 		}
 		types = append(types, o.Type)
@@ -504,6 +507,8 @@ func TestCommandLinesThatMakeNoSense(t *testing.T) {
 		{"update tcp", "update what?"},
 		{"delete --json tcp", "add --yes or --dry-run"},
 		{"watch --json --rate", "exclude each other"},
+		{"watch -o jsonl --rate", "exclude each other"},
+		{"watch -o xml", `there is no format "xml": choose from text, json and jsonl`},
 		{"watch --template {{.Foo", "--template: "},
 		{"help frob", `there is no command "frob"`},
 		{"top", "needs a terminal to show itself on; --once"},

@@ -59,6 +59,9 @@ func candidates(before []string, last string) []string {
 			return listed(optionValues(cmd, o.name), last)
 		}
 	}
+	if cmd.name == "guard" && len(before) == 1 {
+		return guardWordNames()
+	}
 	if !strings.Contains(cmd.words, "QUERY") {
 		return nil
 	}
@@ -75,6 +78,8 @@ func optionValues(cmd *command, name string) []string {
 		return tui.GroupingNames()
 	case "top sort":
 		return tui.SortNames()
+	case "watch output":
+		return []string{"text", "json", "jsonl"}
 	}
 	switch name {
 	case "columns", "sort":

@@ -24,6 +24,7 @@ func TestCompletions(t *testing.T) {
 				{"spoor list --so", "--sort"},
 				{"spoor list --sort ti", "timeout"},
 				{"spoor list --output js", "json jsonl"},
+				{"spoor watch -o js", "json jsonl"},
 				{"spoor list --columns src,ds", "src,dst"},
 				{"spoor count --by src,dp", "src,dport"},
 				{"spoor top --by se", "service"},

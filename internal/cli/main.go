@@ -50,7 +50,7 @@ type command struct {
 
 // To add a verb: write <verb>.go with its command, and add it here. Help, man page and completions follow by make generate.
 func commands() []*command {
-	return []*command{&listCommand, &countCommand, &deleteCommand, &updateCommand, &watchCommand, &topCommand, &doctorCommand, &serveCommand}
+	return []*command{&listCommand, &countCommand, &deleteCommand, &updateCommand, &watchCommand, &topCommand, &doctorCommand, &serveCommand, &guardCommand}
 }
 
 // call is a command line being carried out.

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"strings"
+
+	"github.com/spoor-project/spoor/internal/guard"
 )
 
 // manDate is when the texts below were changed last.
@@ -83,7 +85,7 @@ in the network namespace.
 .Sh COMMANDS
 `
 
-const manTail = `.Sh QUERIES
+var manTail = `.Sh QUERIES
 A query is one condition, or several joined by
 .Cm and ,
 .Cm or
@@ -142,6 +144,29 @@ is the opposite of
 .Cm = ,
 which may be left out.
 The shell reads some of these itself: quote them.
+.Sh RULES OF GUARD
+.Nm Cm guard
+looks for what its rules name: a line for each kind, in a file of which
+.Cm guard rules
+prints the usual one.
+.Dl Ar kind name Ns = Ns Ar value ... Oo Cm then Ar response , ... Oc Op Cm where Ar query
+.Bl -tag -width Ds
+` + guardKinds() + `.It Cm block Ar time | Cm delete | Cm run Ar program argument ... | Cm post Ar URL
+Responses: the offender goes into an nftables set, its flows are deleted, a program is run, the finding is sent as JSON.
+They are carried out with
+.Fl Fl enforce
+only.
+.It Cm allow Ar addresses | Cm own | gateways | session
+Against whom nothing is ever done.
+.It Cm inside Ar networks
+What
+.Cm upload
+watches.
+.It Cm limit actions Ns = Ns Ar number Cm within Ns = Ns Ar time
+No more responses than that.
+.It Cm memory flows Ns = Ns Ar number Cm sources Ns = Ns Ar number Cm services Ns = Ns Ar number
+How much is remembered at most.
+.El
 .Sh ENVIRONMENT
 .Bl -tag -width Ds
 .It Ev SPOOR_SNAPSHOT
@@ -160,6 +185,13 @@ puts its files, instead of
 .Bl -tag -width Ds
 .It Pa /etc/services
 Names of ports.
+.It Pa /etc/spoor/guard.rules
+Rules of
+.Cm guard .
+.It Pa /var/log/spoor/guard.jsonl
+What
+.Cm guard Fl Fl enforce
+has done.
 .It Pa /etc/xtables/connlabel.conf
 Names of labels.
 .El
@@ -179,8 +211,20 @@ it ends with 0 if all is well, 1 for a warning, 2 if something is bad and 3 if n
 .Dl spoor watch --json dnat
 .Dl spoor doctor --fix
 .Dl spoor serve --netns all --top src=20
+.Dl spoor watch -o jsonl | gzip >hour.jsonl.gz
+.Dl spoor guard replay hour.jsonl.gz
+.Dl spoor guard --enforce
 .Sh SEE ALSO
 .Xr conntrack 8 ,
 .Xr conntrackd 8 ,
 .Xr nft 8
 `
+
+// guardKinds are the kinds of findings, each with its parameters as they usually are.
+func guardKinds() string {
+	var b strings.Builder
+	for _, k := range guard.Kinds() {
+		b.WriteString(".It Cm " + k.Usual + "\n" + strings.ToUpper(k.About[:1]) + mdocText(k.About[1:]) + ".\n")
+	}
+	return b.String()
+}

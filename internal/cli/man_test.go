@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spoor-project/spoor/filter"
+	"github.com/spoor-project/spoor/internal/guard"
 	"github.com/spoor-project/spoor/internal/nstest"
 )
 
@@ -48,6 +49,33 @@ func TestManPageHasTheLanguage(t *testing.T) {
 		}
 		if !strings.Contains(string(guide), w) {
 			t.Errorf("docs/filter.md does not have %s", w)
+		}
+	}
+}
+
+// TestEveryKindOfFindingIsExplained, in the page and in its guide.
+func TestEveryKindOfFindingIsExplained(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/spoor-guard.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range guard.Kinds() {
+		name, usual, _ := strings.Cut(k.Usual, " ")
+		if !strings.Contains(ManPage(), "\n.It Cm "+k.Usual+"\n") {
+			t.Errorf("the page does not have %s", k.Usual)
+		}
+		if !strings.Contains(string(guide), "\n| `"+name+"` | ") || !strings.Contains(string(guide), usual) {
+			t.Errorf("docs/spoor-guard.md does not have %s", k.Usual)
+		}
+	}
+	for _, w := range guardWordNames() {
+		if !strings.Contains(string(guide), "    spoor guard "+w) {
+			t.Errorf("docs/spoor-guard.md does not have the word %s", w)
+		}
+	}
+	for _, o := range guardCommand.options {
+		if !strings.Contains(string(guide), "`--"+o.name) && !strings.Contains(string(guide), "--"+o.name+" ") {
+			t.Errorf("docs/spoor-guard.md does not have --%s", o.name)
 		}
 	}
 }

@@ -275,21 +275,23 @@ func TestServeTellsSystemd(t *testing.T) {
 	}
 }
 
-// TestServeUnit: systemd understands the unit.
-func TestServeUnit(t *testing.T) {
+// TestUnits: systemd understands them.
+func TestUnits(t *testing.T) {
 	nstest.NeedTool(t, "systemd-analyze")
-	text, err := os.ReadFile("../../packaging/systemd/spoor-serve.service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unit := filepath.Join(t.TempDir(), "spoor-serve.service")
-	own := strings.Replace(string(text), "/usr/local/sbin/spoor", nstest.BuildCommand(t, "./cmd/spoor"), 1)
-	if err := os.WriteFile(unit, []byte(own), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.Command("systemd-analyze", "verify", "--man=no", unit).CombinedOutput()
-	if err != nil || bytes.Contains(out, []byte("spoor-serve.service")) {
-		t.Errorf("%v: %s", err, out)
+	for _, name := range []string{"spoor-serve.service", "spoor-guard.service"} {
+		text, err := os.ReadFile("../../packaging/systemd/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unit := filepath.Join(t.TempDir(), name)
+		own := strings.Replace(string(text), "/usr/local/sbin/spoor", nstest.BuildCommand(t, "./cmd/spoor"), 1)
+		if err := os.WriteFile(unit, []byte(own), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("systemd-analyze", "verify", "--man=no", unit).CombinedOutput()
+		if err != nil || bytes.Contains(out, []byte(name)) {
+			t.Errorf("%v: %s", err, out)
+		}
 	}
 }
 

@@ -23,7 +23,8 @@ says so, and what has changed meanwhile follows it. Ends with Ctrl-C.`,
 	options: []option{
 		{"changes", 0, "", "only changes, not what is there at the beginning"},
 		{"columns", 'c', "LIST", "these columns; spoor help list names them"},
-		{"json", 0, "", "a JSON object a line"},
+		{"output", 'o', "FORMAT", "text, json or jsonl: a JSON object a line"},
+		{"json", 0, "", "as --output json"},
 		{"template", 't', "TEXT", "by a template of Go: '{{.Type}} {{.Flow.Orig.Src}}'"},
 		{"rate", 'r', "", "only how many there were, each second"},
 		{"limit", 'n', "N", "end after N changes"},
@@ -89,17 +90,21 @@ func (c *call) watcher(s *source) (*watcher, error) {
 	if w.limit, err = c.number("limit", 1, 0); err != nil {
 		return nil, err
 	}
+	asJSON, err := c.wantsJSON()
+	if err != nil {
+		return nil, err
+	}
 	exclusive := 0
-	for _, o := range []string{"columns", "json", "template", "rate"} {
-		if c.has(o) {
+	for _, given := range []bool{c.has("columns"), asJSON, c.has("template"), c.has("rate")} {
+		if given {
 			exclusive++
 		}
 	}
 	if exclusive > 1 {
-		return nil, usagef("--columns, --json, --template and --rate exclude each other")
+		return nil, usagef("--columns, JSON, --template and --rate exclude each other")
 	}
 	switch {
-	case c.has("json"):
+	case asJSON:
 		w.show = &jsonChanges{call: c, printer: render.NewPrinter(render.Flows, &render.Style{Format: render.JSONL})}
 	case c.has("template"):
 		t, err := template.New("change").Parse(c.value("template", ""))
@@ -117,6 +122,18 @@ func (c *call) watcher(s *source) (*watcher, error) {
 		w.show = l
 	}
 	return w, nil
+}
+
+// wantsJSON reads --json and --output, where the two formats of JSON are the same: a stream has no other end than its last line.
+func (c *call) wantsJSON() (bool, error) {
+	switch format := c.value("output", "text"); format {
+	case "json", "jsonl":
+		return true, nil
+	case "text":
+		return c.has("json"), nil
+	default:
+		return false, usagef("there is no format %q: choose from text, json and jsonl", format)
+	}
 }
 
 // read reads what may be selected of the table, in the fastest way there is.
@@ -322,8 +339,9 @@ func (j *jsonChanges) end() error   { return j.out.Flush() }
 
 func (j *jsonChanges) change(e *flow.Event) error {
 	if e.Type == 0 {
-		j.line = j.printer.AppendFlow(j.line[:0], &e.Flow, time.Now())
-		j.out.WriteString(`{"type":"present",`)
+		now := time.Now()
+		fmt.Fprintf(j.out, `{"type":"present","time":%q,`, now.UTC().Format("2006-01-02T15:04:05.000000000Z"))
+		j.line = j.printer.AppendFlow(j.line[:0], &e.Flow, now)
 		_, err := j.out.Write(j.line[1:])
 		return err
 	}

@@ -110,6 +110,25 @@ var kinds = [numKinds]struct {
 		{"bytes", volume, 10 << 30, 1 << 10, 1 << 60}, {"within", span, 3600, 1, 7 * 86400}}},
 }
 
+// KindInfo describes a kind of rules, for those who explain them.
+type KindInfo struct {
+	About string // what its findings measure
+	Usual string // a rule of the kind as it is without values: "port-scan ports=20 within=1m"
+}
+
+// Kinds describes all kinds, in their order.
+func Kinds() []KindInfo {
+	all := make([]KindInfo, numKinds)
+	for k := range kinds {
+		r := Rule{Kind: Kind(k)}
+		for _, p := range kinds[k].params {
+			r.Values = append(r.Values, p.usual)
+		}
+		all[k] = KindInfo{kinds[k].about, r.threshold()}
+	}
+	return all
+}
+
 // mostTargets is how many targets of a source can be told apart.
 const mostTargets = 512
 
