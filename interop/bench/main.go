@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -59,6 +60,7 @@ func main() {
 type settings struct {
 	Entries int
 	Runs    int
+	Only    []string // parts; nil: all
 
 	out   string
 	check bool
@@ -69,10 +71,19 @@ func parseSettings(args []string) (*settings, error) {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.IntVar(&s.Entries, "entries", 1_000_000, "`number` of entries in the table")
 	flags.IntVar(&s.Runs, "runs", 5, "how `often` each program runs")
+	only := flags.String("only", "", "only these `parts`, with commas between: "+strings.Join(parts(), " "))
 	flags.StringVar(&s.out, "o", "", "`file` whose measured section is replaced; none prints it")
 	flags.BoolVar(&s.check, "check", false, "exit with 1 if a target is missed")
 	if err := flags.Parse(args); err != nil {
 		return nil, err
+	}
+	if *only != "" {
+		s.Only = strings.Split(*only, ",")
+	}
+	for _, name := range s.Only {
+		if !slices.Contains(parts(), name) {
+			return nil, fmt.Errorf("-only %s: the parts are %s", name, strings.Join(parts(), " "))
+		}
 	}
 	switch {
 	case flags.NArg() > 0:
@@ -85,9 +96,32 @@ func parseSettings(args []string) (*settings, error) {
 	return s, nil
 }
 
+// Parts that are no steps.
+const (
+	partPerEntry = "entry"  // Go benchmarks of what is done with each entry
+	partGrowth   = "growth" // how time grows with the table
+)
+
+// parts are the names that -only knows.
+func parts() []string {
+	names := []string{partPerEntry, partGrowth}
+	for _, s := range steps {
+		if !slices.Contains(names, s.name) {
+			names = append(names, s.name)
+		}
+	}
+	return names
+}
+
+// wants reports whether a part was asked for.
+func (s *settings) wants(part string) bool { return s.Only == nil || slices.Contains(s.Only, part) }
+
 // command is the command line that repeats the measurement.
 func (s *settings) command() string {
 	words := []string{"go run ./interop/bench", "-entries", strconv.Itoa(s.Entries), "-runs", strconv.Itoa(s.Runs)}
+	if s.Only != nil {
+		words = append(words, "-only", strings.Join(s.Only, ","))
+	}
 	if s.out != "" {
 		words = append(words, "-o", s.out)
 	}
@@ -130,6 +164,9 @@ func measureAll(ctx context.Context, s *settings) (res *results, err error) {
 	}
 	var perEntry []row
 	for i := range goBenchmarks {
+		if !s.wants(partPerEntry) {
+			break
+		}
 		g := &goBenchmarks[i]
 		progress("go test -bench %s %s", g.pattern, g.pkg)
 		rows, err := g.run(ctx, plan.root, s.Runs)
@@ -140,9 +177,11 @@ func measureAll(ctx context.Context, s *settings) (res *results, err error) {
 	}
 	measure.WarnIfBusy(progress)
 
-	grown, err := measureGrowth(ctx, plan)
-	if err != nil {
-		return nil, err
+	var grown []row
+	if s.wants(partGrowth) {
+		if grown, err = measureGrowth(ctx, plan); err != nil {
+			return nil, err
+		}
 	}
 	res, err = enterArena(ctx, plan)
 	if err != nil {
