@@ -20,6 +20,7 @@ type service struct {
 type halfOpen struct {
 	unanswered  uint32 // flows that wait for the service
 	uncompleted uint32 // flows that the service waits for
+	begun       window // half-open flows
 	completed   window
 	seen        uint32
 	detail      uint32 // number and 1 of a flood; 0: there is none
@@ -73,6 +74,7 @@ func (e *Engine) opensHalf(f *flow.Flow, r *remembered) {
 	h.seen = e.now
 	gauge := h.of(r.half)
 	*gauge = stepped(*gauge, 1<<r.shift)
+	h.begun.add(e.now, seconds(rule, "within"), 1<<r.shift)
 	limit := uint32(rule.value("half-open"))
 	if all := h.unanswered + h.uncompleted; all >= limit/2 {
 		ripens(&e.ripe.services, n, &h.ripe)
@@ -155,7 +157,11 @@ func (e *Engine) closesHalf(f *flow.Flow, r *remembered, completed bool) {
 	r.half = whole
 }
 
-// judgeService looks for a flood: more flows are half-open than were completed meanwhile.
+// halfOpenLife is for how many seconds the kernel keeps a handshake that nobody completes, by default: SYN_RECV's time.
+const halfOpenLife = 60
+
+// judgeService looks for a flood: more flows are half-open than were completed meanwhile, and it is now that they are not being completed. Half-open flows that
+// a rush has left behind are many, too, compared with what little is completed after it.
 func (e *Engine) judgeService(_ uint32, s *service, h *halfOpen) (near bool) {
 	r := e.rules.Of[SYNFlood]
 	if r == nil {
@@ -164,7 +170,9 @@ func (e *Engine) judgeService(_ uint32, s *service, h *halfOpen) (near bool) {
 	}
 	limit, open := r.value("half-open"), float64(h.unanswered)+float64(h.uncompleted)
 	completed := h.completed.sum(e.now, seconds(r, "within"))
-	if open < limit || open <= completed {
+	within := seconds(r, "within")
+	stuck := h.begun.sum(e.now, within) - completed
+	if open < limit || open <= completed || stuck < limit*min(1, float64(within)/halfOpenLife) {
 		if near = open >= limit/2; !near {
 			e.drain(h)
 		}

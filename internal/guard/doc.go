@@ -3,7 +3,7 @@
 // # Model
 //
 // An [Engine] is fed with changes of the table and, now and then, with all of it, and hands out findings. It is pure: the time is an argument, and it
-// has no socket, no file, no goroutine. What it decides from the same input is the same, so recorded events can be judged at full
+// has no socket, no file, no goroutine. What it decides from the same input is the same (but for which flows are a sample, and who gives way where memory is full), so recorded events can be judged at full
 // speed (`spoor guard replay`), and tests are plays.
 //
 // A [Finding] tells of one [Subject] that it breaks a rule: since when, by how much, with evidence. It is handed out when it begins, when it has become

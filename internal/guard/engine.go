@@ -24,6 +24,7 @@ type Engine struct {
 	destinations *places[host, destination]
 	services     *places[service, halfOpen]
 	translations *places[translation, inUse]
+	senders      *places[host, sender]
 	tried        targets
 	floods       []flood // details of few services
 
@@ -37,7 +38,7 @@ type Engine struct {
 }
 
 // ripeness are the places that are near a limit, and so are looked at in each Tick.
-type ripeness struct{ sources, destinations, services, translations []uint32 }
+type ripeness struct{ sources, destinations, services, translations, senders []uint32 }
 
 // host is an address in a zone.
 type host struct {
@@ -59,6 +60,7 @@ func New(rules *Rules) *Engine {
 	e.destinations = newPlaces[host](limits.Services, evicted, (*destination).worth, func(*destination) {})
 	e.services = newPlaces[service](limits.Services, evicted, (*halfOpen).worth, e.drain)
 	e.translations = newPlaces[translation](limits.Services, evicted, (*inUse).worth, func(*inUse) {})
+	e.senders = newPlaces[host](limits.Services, evicted, (*sender).worth, func(*sender) {})
 	return e
 }
 
@@ -282,6 +284,7 @@ func (e *Engine) look() {
 	e.ripe.sources = each(e.ripe.sources, e.sources, e.judgeSource)
 	e.ripe.destinations = each(e.ripe.destinations, e.destinations, e.judgeDestination)
 	e.ripe.services = each(e.ripe.services, e.services, e.judgeService)
+	e.ripe.senders = each(e.ripe.senders, e.senders, e.judgeSender)
 	e.ripe.translations = each(e.ripe.translations, e.translations, e.judgeTranslation)
 }
 
@@ -337,6 +340,11 @@ func (e *Engine) clean() {
 			e.services.remove(n)
 		}
 	})
+	e.senders.each(part, parts, func(n uint32, _ *host, s *sender) {
+		if !s.ripe && e.now-s.seen > quietSender {
+			e.senders.remove(n)
+		}
+	})
 	e.translations.each(part, parts, func(n uint32, _ *translation, u *inUse) {
 		if u.flows == 0 && !u.ripe {
 			e.translations.remove(n)
@@ -348,6 +356,7 @@ func (e *Engine) clean() {
 const (
 	quietSource      = 900
 	quietDestination = 6 * 3600
+	quietSender      = 8 * 86400 // more than a rule can ask for
 )
 
 // Ongoing are the findings that have begun and not ended.

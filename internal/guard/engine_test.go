@@ -258,6 +258,32 @@ func TestBusyServer(t *testing.T) {
 	p.expect()
 }
 
+// TestAfterARush: what a rush has left half-open is many, compared with what is completed after it; but it is not getting more.
+func TestAfterARush(t *testing.T) {
+	p := newPlay(t, DefaultRules)
+	n := 0
+	seconds := func(count, perSecond int) {
+		for range count {
+			for range perSecond {
+				n++
+				src := fmt.Sprintf("192.%d.%d.9:%d", n/250%250, n%250, n%50_000+1)
+				if n%100 > 0 {
+					f := p.connects(src, "10.0.0.1:443")
+					p.event(flow.Destroy, f)
+				} else { // given up by the client
+					f := syn(src, "10.0.0.1:443")
+					p.event(flow.New, f)
+					p.event(flow.Update, with(f, flow.TCPSynRecv, flow.SeenReply))
+				}
+			}
+			p.wait(time.Second)
+		}
+	}
+	seconds(60, 2000)
+	seconds(30, 20)
+	p.expect()
+}
+
 func TestRates(t *testing.T) {
 	p := newPlay(t, "source-rate rate=10/s within=10s\ndestination-rate rate=20/s within=10s")
 	for range 20 {

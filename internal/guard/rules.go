@@ -58,7 +58,7 @@ type Limits struct {
 }
 
 // DefaultLimits need about 200 MB when all places are taken.
-var DefaultLimits = Limits{Flows: 1 << 20, Sources: 1 << 20, Services: 1 << 16}
+var DefaultLimits = Limits{Flows: 1_000_000, Sources: 1_000_000, Services: 50_000}
 
 // unit is what a parameter is measured in.
 type unit uint8

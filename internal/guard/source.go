@@ -11,7 +11,6 @@ type source struct {
 	rate     window // flows opened, for SourceRate
 	opened   window // the same for Unreplied, and for scans
 	answered window
-	upload   window // KiB sent
 	usual    usual
 	live     uint32 // flows in the table
 	idle     uint32 // of them, as the last reading had it
@@ -84,7 +83,6 @@ func (e *Engine) judgeSource(n uint32, h *host, s *source) (near bool) {
 		}
 	}
 	near = e.judgeUnreplied(h, s) || near
-	near = e.judgeUpload(h, s) || near
 	return e.judgeTargets(h, s) || near
 }
 

@@ -97,7 +97,7 @@ func (a *arena) holds(ctx context.Context, n int) func(*sample) string {
 // possible.
 func (a *arena) holdAll(ctx context.Context) error {
 	steps := []func(context.Context) error{
-		a.lists, a.tops, a.scrapes, a.counts, a.deletions, a.scrapes, a.updates, a.loads, a.follows,
+		a.lists, a.tops, a.scrapes, a.counts, a.deletions, a.scrapes, a.updates, a.loads, a.follows, a.guards,
 	}
 	if a.plan.Growth {
 		steps = []func(context.Context) error{a.growth}

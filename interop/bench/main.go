@@ -107,7 +107,7 @@ func supervise(args []string) int {
 		if err != nil {
 			return nil, err
 		}
-		return res.missed(), measured.Publish(s.out, render(res))
+		return res.missed(), measured.Publish(s.out, section(res))
 	})
 }
 

@@ -16,8 +16,8 @@ var measured = measure.Section{
 	End:   "<!-- measured: end -->\n",
 }
 
-// render is the measured section.
-func render(res *results) string {
+// section is the measured section.
+func section(res *results) string {
 	var b strings.Builder
 	m := &res.Machine
 	fmt.Fprintf(&b, "Made by `%s` on Linux %s, %s, %d processors, which together compute %.1f times as much as one; %s; the original is %s.\n\n",
