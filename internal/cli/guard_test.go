@@ -420,6 +420,38 @@ func TestGuardWithoutEnforceOnlyTells(t *testing.T) {
 	}
 }
 
+// TestGuardsOfAPairBlockTogether: one sees the scan, both block, and what happens once per pair happens where it was seen.
+func TestGuardsOfAPairBlockTogether(t *testing.T) {
+	first := newSentry(t)
+	second := &sentry{t: t, ns: nstest.New(t), spoor: first.spoor, dir: t.TempDir()}
+	nstest.Link(t, nstest.End{NS: first.ns, Dev: "sync", Addrs: []string{"10.98.0.1/24"}}, nstest.End{NS: second.ns, Dev: "sync", Addrs: []string{"10.98.0.2/24"}})
+	key := writeFile(t, "a secret of more than sixteen bytes\n")
+	rules := writeFile(t, "port-scan ports=20 within=1m then block 1h, run /usr/bin/touch "+first.dir+"/ran-%o\n")
+	for i, s := range []*sentry{first, second} {
+		s.ns.MustRun(t, "sh", "-c", s.spoor+" guard setup | nft -f -")
+		s.start("--node", []string{"first", "second"}[i], "--enforce", "--rules", rules, "--audit", s.dir+"/audit", "--pair-key", key,
+			"--pair", []string{"10.98.0.1:3782,10.98.0.2:3782", "10.98.0.2:3782,10.98.0.1:3782"}[i])
+	}
+	first.scan(1000, 40)
+	blocked := func(s *sentry) string {
+		out, _, _ := s.ns.Run(t, s.spoor, "guard", "blocked")
+		return squeezed(out)
+	}
+	for _, s := range []*sentry{first, second} {
+		nstest.Wait(t, "the block", func() bool { return strings.Contains(blocked(s), "\n10.99.0.2 port-scan ") })
+	}
+	nstest.Wait(t, "the command", func() bool { return strings.Contains(first.told(), "run /usr/bin/touch") })
+	if !strings.Contains(second.told(), "(port-scan, decided by node first): done") || strings.Contains(second.told(), "run /usr/bin/touch") || strings.Contains(second.told(), "begins") {
+		t.Errorf("the second has told: %s", second.told())
+	}
+	nstest.Wait(t, "its outcome", func() bool { _, err := os.Stat(first.dir + "/ran-10.99.0.2"); return err == nil })
+	// A key that others can read is none.
+	os.Chmod(key, 0o644)
+	if _, errs, code := first.ns.Run(t, first.spoor, "guard", "--pair", "10.98.0.1:3783,10.98.0.2:3783", "--pair-key", key, "--for", "1s"); code != exitFailed || !strings.Contains(errs, "chmod 600") {
+		t.Errorf("exit %d, %s", code, errs)
+	}
+}
+
 // TestGuardNeedsItsSet: it is told before the first attack.
 func TestGuardNeedsItsSet(t *testing.T) {
 	s := newSentry(t)

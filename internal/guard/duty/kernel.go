@@ -92,14 +92,6 @@ func (c *Conntrack) Close() {
 	}
 }
 
-// How the table is read.
-func (c *Conntrack) String() string {
-	if c.table == nil {
-		return "not at all so far"
-	}
-	return c.table.String()
-}
-
 // Warnings tells what the settings of a namespace keep a guard from seeing. upload: it is to see how much is sent.
 func Warnings(path string, upload bool) (all []string) {
 	setting := func(name string) string {
