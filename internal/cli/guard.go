@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,14 @@ func runGuard(c *call) error {
 		}
 	}
 	return all[i].run(c)
+}
+
+// newEngine makes an engine. Nearly all of the memory is what it remembers, and stays, so the collector need not wait until there is as much again.
+func (c *call) newEngine(rules *guard.Rules) *guard.Engine {
+	if c.env.Getenv("GOGC") == "" {
+		debug.SetGCPercent(20)
+	}
+	return guard.New(rules)
 }
 
 func guardRules(c *call) error {
@@ -201,7 +210,7 @@ func guardReplay(c *call) error {
 		defer f.Close()
 		in = f
 	}
-	engine := guard.New(rules)
+	engine := c.newEngine(rules)
 	brakes := guard.NewBrakes(rules, guard.BrakeOptions{})
 	var sink duty.Sink = &duty.Text{To: c.out}
 	if c.has("json") {

@@ -116,7 +116,7 @@ func guardWatch(c *call) error {
 	kernel := &duty.Conntrack{Client: client, NetNS: s.netns, Way: table.Way(c.env.Getenv("SPOOR_SNAPSHOT"))}
 	defer kernel.Close()
 	w := &duty.Watch{
-		Kernel: kernel, Engine: guard.New(rules), Reading: s.reading, Log: log,
+		Kernel: kernel, Engine: c.newEngine(rules), Reading: s.reading, Log: log,
 		Brakes: guard.NewBrakes(rules, guard.BrakeOptions{Enforce: c.has("enforce"), Node: s.node, Pair: s.key != ""}),
 	}
 	w.Tell = duty.NewTeller(log, c.sinks()...)

@@ -121,11 +121,12 @@ func (a *arena) flood(ctx context.Context) error {
 		ip link set guard0 up
 		nsenter -t PID -n ip address add 10.99.0.2/24 dev guard1
 		nsenter -t PID -n ip link set guard1 up
+		nft 'table inet tracked { chain in { type filter hook input priority 0; ct state established accept; }; }'
 		SPOOR guard setup | nft -f -`)
 	if out, err := exec.CommandContext(ctx, "sh", "-c", script).CombinedOutput(); err != nil {
 		return fmt.Errorf("prepare the flood: %w\n%s", err, out)
 	}
-	defer exec.Command("sh", "-c", "ip link del guard0; nft delete table inet spoor_guard").Run()
+	defer exec.Command("sh", "-c", "ip link del guard0; nft delete table inet spoor_guard; nft delete table inet tracked").Run()
 	var took []*sample
 	for range a.plan.Runs {
 		d, err := a.oneFlood(ctx, pid, rules)
