@@ -187,7 +187,7 @@ func (a *arena) oneFlood(ctx context.Context, pid, rules string) (time.Duration,
 		}
 	}()
 	begun := time.Now()
-	for port := 1; ; port = port%65000 + 1 {
+	for n := 0; ; n++ {
 		select {
 		case at := <-blocked:
 			return at.Sub(begun), nil
@@ -195,7 +195,7 @@ func (a *arena) oneFlood(ctx context.Context, pid, rules string) (time.Duration,
 			return 0, fmt.Errorf("not blocked within %v", floodLimit)
 		default:
 		}
-		conn.WriteTo([]byte("flood"), &net.UDPAddr{IP: net.IPv4(10, 99, 0, 1), Port: port})
-		time.Sleep(floodPace)
+		conn.WriteTo([]byte("flood"), &net.UDPAddr{IP: net.IPv4(10, 99, 0, 1), Port: n%65000 + 1})
+		time.Sleep(time.Until(begun.Add(time.Duration(n) * floodPace))) // it may be late, and catch up
 	}
 }
