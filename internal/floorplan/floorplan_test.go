@@ -31,6 +31,7 @@ var floors = map[string]int{
 	"filter":                        1,
 	"internal/render":               1,
 	"internal/tally":                1,
+	"internal/recording":            1,
 	"internal/libc":                 0,
 	"internal/config":               0,
 	"internal/capture":              0,
