@@ -141,6 +141,17 @@ func (s *Follower) Buffer() int { return s.buffer }
 // the kernel's (SO_ATTACH_FILTER). It is open until Close, or the end of a loop over Events.
 func (s *Follower) SyscallConn() (syscall.RawConn, error) { return s.conn.SyscallConn() }
 
+// Want has changes of a kind queued from now on, or not any more; those that are queued already still come. What happens
+// while a kind is not wanted is not reported as lost. A change that nobody follows costs the kernel only half as much.
+func (s *Follower) Want(typ flow.EventType, wanted bool) error {
+	for _, g := range groupsOf([]flow.EventType{typ}, nfnetlink.GroupNew) {
+		if err := s.conn.SetGroup(g, wanted); err != nil {
+			return wrap(opFollow, err)
+		}
+	}
+	return nil
+}
+
 // Queued reports, within the loop over Events, whether the next event is already at
 // hand: if not, it is time to flush what was made of this one and those before.
 func (s *Follower) Queued() bool { return s.queued }

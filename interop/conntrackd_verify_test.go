@@ -32,8 +32,18 @@ func TestConntrackdVerify(t *testing.T) {
 						t.Errorf("%s: %v", what, r)
 					}
 				}
+				verifyPeer := func(what string, want string) {
+					t.Helper()
+					r := p.b.run(job{argv: []string{"conntrackd", "-C", p.b.conf, "--verify", "nsenter", "--net=" + p.a.ns.Path(), "conntrack", "-L", "-o", "jsonl"}})
+					if !regexp.MustCompile("^"+want+"$").MatchString(r.stdout) || (r.exit == 0) != strings.HasSuffix(want, same) {
+						t.Errorf("%s: %v", what, r)
+					}
+				}
+				const comparedTables = `the other node's table and the external cache: 50 flows compared\n`
+				verifyPeer("its table", comparedTables+same)
 				verify("in step", `external cache and peers: 50 flows compared\n`, same)
 				p.b.client("-f", "external")
+				verifyPeer("its table, all forgotten", `(?:only in the other node's table: .* src=20\.0\.\d+\.\d+ dst=.*\n){50}`+comparedTables+`50 differences\n`)
 				verify("forgotten here", `(?:was missing in the external cache: .* src=20\.0\.\d+\.\d+ dst=.*\n){50}`,
 					`external cache and peers: 50 flows compared\n`, `50 differences\n`)
 				verify("in step again", `external cache and peers: 50 flows compared\n`, same)
@@ -41,6 +51,8 @@ func TestConntrackdVerify(t *testing.T) {
 				p.a.client("-f", "internal")
 				verify("forgotten there", `(?:only in the external cache, not told by a peer: .*\n){50}`,
 					`external cache and peers: 50 flows compared\n`, `50 differences\n`)
+				p.a.must("conntrack", "-D", "-s", "20.0.0.0/16")
+				verifyPeer("its table, nothing there", `(?:only in the external cache: .*\n){50}the other node's table and the external cache: 0 flows compared\n50 differences\n`)
 				p.a.client("-R")
 				// At once after its end: a moment ago the peer was heard.
 				p.a.crash()

@@ -73,10 +73,49 @@ func (d *Daemon) commit(ctx context.Context, flows, expects bool) {
 type told struct {
 	flow   flow.Flow
 	silent int
+	failed bool // the kernel has refused it
 }
 
-// commitFlows builds requests while the kernel is busy with those before.
+// takeMade has the internal cache learn of a flow that a commit has made, unless an event was faster.
+func (d *Daemon) takeMade(t *told) {
+	if !t.failed && d.kernel.filter().passes(&t.flow, flow.New) && !d.engine.Knows(&t.flow) {
+		d.engine.Event(d.now(), &flow.Event{Type: flow.New, Flow: t.flow}, statesync.Commit)
+	}
+}
+
+// manyFlows are so many that it is worth while to make them without the kernel telling of each.
+const manyFlows = 20_000
+
+// commitFlows builds requests while the kernel is busy with those before. Where there are many, the kernel does not tell of new flows meanwhile, which is
+// half of its work: what is made is taken into the internal cache as it is made, and what others have begun is read from the table afterwards.
 func (d *Daemon) commitFlows(ctx context.Context) (c committed, err error) {
+	quiet := false
+	d.call(ctx, func() {
+		s := d.cfg.Load().Sync
+		quiet = d.kernel.events != nil && !s.DisableInternalCache && d.engine.Stats().External.Objects >= manyFlows
+	})
+	if quiet {
+		if err := d.kernel.events.Want(flow.New, false); err != nil {
+			return c, err
+		}
+		defer func() {
+			if wants := d.kernel.events.Want(flow.New, true); wants != nil {
+				err = errors.Join(err, wants)
+			}
+			d.call(ctx, func() {
+				if !d.reading {
+					d.compareLater(ctx, tellUnknown)
+				} else {
+					d.rereadAt = d.now()
+				}
+			})
+		}()
+	}
+	return d.commitAll(ctx, quiet)
+}
+
+// commitAll makes the flows of the external cache. take says that the internal cache does not learn of them by events.
+func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	built := make(chan *shipment, 4)
@@ -91,6 +130,13 @@ func (d *Daemon) commitFlows(ctx context.Context) (c committed, err error) {
 	for s := range built {
 		if err := d.ship(ctx, s, &c); err != nil {
 			return c, err
+		}
+		if take {
+			d.call(ctx, func() {
+				for i := range s.flows {
+					d.takeMade(&s.flows[i])
+				}
+			})
 		}
 		s.flows = s.flows[:0]
 		empty <- s
@@ -118,7 +164,7 @@ func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty 
 			if !d.call(ctx, func() {
 				at = d.engine.External(d.now(), at, conntrack.MaxBatch, func(c *statesync.Cached) {
 					if related(c.Flow) == wanted {
-						s.flows = append(s.flows, told{*c.Flow, c.Silent})
+						s.flows = append(s.flows, told{flow: *c.Flow, silent: c.Silent})
 					}
 				})
 			}) {
@@ -152,10 +198,11 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 		return err
 	}
 	var exist []*told
-	count := func(f *flow.Flow, err error) {
+	count := func(t *told, err error) {
 		if err != nil {
 			c.failed++
-			d.logRefused(f, "commit-create", err)
+			t.failed = true
+			d.logRefused(&t.flow, "commit-create", err)
 			return
 		}
 		c.made++
@@ -164,7 +211,7 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 		if t := &s.flows[i]; errors.Is(results[i].Err, conntrack.ErrExists) {
 			exist = append(exist, t)
 		} else {
-			count(&t.flow, results[i].Err)
+			count(t, results[i].Err)
 		}
 	}
 	for len(exist) > 0 {
@@ -180,7 +227,7 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 			return err
 		}
 		for i, t := range part {
-			count(&t.flow, results[2*i+1].Err)
+			count(t, results[2*i+1].Err)
 		}
 	}
 	return nil

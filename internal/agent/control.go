@@ -275,7 +275,7 @@ func (d *Daemon) resyncRequested(ctx context.Context, r Request) {
 	if d.cfg.Load().Sync.DisableInternalCache {
 		return
 	}
-	d.logFailure(ctx, d.compareKernel(ctx, r != ResyncExpects, r != ResyncFlows, false))
+	d.logFailure(ctx, d.compareKernel(ctx, r != ResyncExpects, r != ResyncFlows, tellNothing))
 }
 
 // flushCaches forgets what is in the caches. Nobody is told.

@@ -577,10 +577,15 @@ func (d *Daemon) readKernel(ctx context.Context) {
 		d.bypassAll(ctx) // what has vanished nobody knows
 		return
 	}
-	d.reading = true
 	d.runtime.Resyncs++
+	d.compareLater(ctx, tellAll)
+}
+
+// compareLater has the internal caches compared with the kernel's tables, whole, in the background.
+func (d *Daemon) compareLater(ctx context.Context, tell telling) {
+	d.reading = true
 	d.work.Go(func() {
-		err := d.compareKernel(ctx, true, true, true)
+		err := d.compareKernel(ctx, true, true, tell)
 		d.call(ctx, func() {
 			d.reading = false
 			if err != nil && ctx.Err() == nil {
@@ -592,19 +597,29 @@ func (d *Daemon) readKernel(ctx context.Context) {
 	})
 }
 
-// compareKernel has the loop compare the internal caches with the kernel's tables. tell is for the peers: what is found and, if
-// both have been read, what has vanished.
-func (d *Daemon) compareKernel(ctx context.Context, flows, expects, tell bool) (err error) {
+// telling is what the peers are told of a reading: of flows that are found, and, if flows and expectations have both been read, of what has vanished.
+type telling uint8
+
+const (
+	tellNothing telling = iota
+	tellUnknown         // of flows that the internal cache has not known
+	tellAll
+)
+
+// compareKernel has the loop compare the internal caches with the kernel's tables.
+func (d *Daemon) compareKernel(ctx context.Context, flows, expects bool, tell telling) (err error) {
 	d.oneReading.Lock()
 	defer d.oneReading.Unlock()
 	d.call(ctx, func() { d.engine.BeginReading(d.now()) })
 	if flows {
-		err = d.eachFlow(ctx, func(f *flow.Flow) { d.engine.Read(d.now(), f, tell, false) })
+		err = d.eachFlow(ctx, func(f *flow.Flow) {
+			d.engine.Read(d.now(), f, tell == tellAll || tell == tellUnknown && !d.engine.Knows(f), false)
+		})
 	}
 	if err == nil && expects && d.kernel.expect != nil {
-		err = d.eachExpect(ctx, func(x *flow.Expect) { d.engine.ReadExpect(d.now(), x, tell) })
+		err = d.eachExpect(ctx, func(x *flow.Expect) { d.engine.ReadExpect(d.now(), x, tell == tellAll) })
 	}
-	d.call(ctx, func() { d.engine.EndReading(d.now(), tell && flows && expects && err == nil) })
+	d.call(ctx, func() { d.engine.EndReading(d.now(), tell != tellNothing && flows && expects && err == nil) })
 	return err
 }
 

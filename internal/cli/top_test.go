@@ -257,6 +257,26 @@ func TestTopOnATerminal(t *testing.T) {
 	}
 }
 
+// TestTopIsAJobOfTheShell stops it with Ctrl-Z and lets it go on.
+func TestTopIsAJobOfTheShell(t *testing.T) {
+	s := newShell(t)
+	s.create(nil, flow.TCP, "10.0.0.8:1001", "192.0.2.1:443")
+	spoor := nstest.BuildCommand(t, "./cmd/spoor")
+	term := newScreen(t, "env", "LANG=C.UTF-8", "NO_COLOR=1", "PS1=ready> ", "bash", "--norc", "--noediting", "-i")
+	term.shows("ready>")
+	term.keys(spoor+" top --netns "+s.ns.Path(), "Enter")
+	term.shows("10.0.0.8:1001", "? help q quit")
+	term.keys("C-z")
+	if shot := term.shows("Stopped", "ready>"); strings.Contains(shot, "? help") {
+		t.Errorf("the screen was not given back:\n%s", shot)
+	}
+	s.create(nil, flow.TCP, "10.0.0.9:1001", "192.0.2.1:443")
+	term.keys("fg", "Enter")
+	term.shows("10.0.0.9:1001", "? help q quit")
+	term.keys("q")
+	term.shows("ready>")
+}
+
 // TestTopWithoutATerminalToUse says so before it takes the screen.
 func TestTopWithoutATerminalToUse(t *testing.T) {
 	s := newShell(t)

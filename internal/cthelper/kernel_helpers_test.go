@@ -44,6 +44,7 @@ func (s step) heard(as string) step {
 //
 //	client 10.1.0.2 ── router 10.1.0.1 | 10.2.0.1 ── server 10.2.0.2     and the same with fd01:: and fd02::
 type scene struct {
+	daemon    int // process that runs the helper; 0: none
 	name      string
 	helper    string
 	transport flow.Proto
@@ -180,7 +181,7 @@ var scenes = []scene{
 }
 
 // needHelpers skips where the kernel has no user-space helpers.
-func needHelpers(t *testing.T) {
+func needHelpers(t testing.TB) {
 	t.Helper()
 	nstest.NeedRoot(t)
 	nstest.NeedTool(t, "nft")
@@ -228,8 +229,7 @@ func TestKernelExpectsWhatTheOriginalReads(t *testing.T) {
 // start runs a helper, for both families, in a namespace, and returns the name by which rules attach it.
 type start func(t *testing.T, ns *nstest.NS, s *scene) (attach string)
 
-func (s *scene) instances(t *testing.T) (all []Instance) {
-	t.Helper()
+func (s *scene) instances() (all []Instance) {
 	for _, transport := range []flow.Proto{flow.TCP, flow.UDP} {
 		pr, ok := Lookup(s.helper, transport)
 		if !ok {
@@ -243,7 +243,7 @@ func (s *scene) instances(t *testing.T) (all []Instance) {
 	return all
 }
 
-func dial(t *testing.T, ns *nstest.NS) *conntrack.Client {
+func dial(t testing.TB, ns *nstest.NS) *conntrack.Client {
 	t.Helper()
 	c, err := conntrack.Dial(&conntrack.Options{NetNS: ns.Path()})
 	if err != nil {
@@ -254,7 +254,7 @@ func dial(t *testing.T, ns *nstest.NS) *conntrack.Client {
 }
 
 // unregister takes the helper away at the end of the test, when no rule refers to it any more.
-func (s *scene) unregister(t *testing.T, ns *nstest.NS) {
+func (s *scene) unregister(t testing.TB, ns *nstest.NS) {
 	c := dial(t, ns)
 	t.Cleanup(func() {
 		ns.Run(t, "nft", "flush", "ruleset")
@@ -269,7 +269,7 @@ func startOurs(t *testing.T, ns *nstest.NS, s *scene) string {
 	var service *Service
 	var err error
 	c := dial(t, ns)
-	ns.Do(func() { service, err = Open(&Options{Instances: s.instances(t), Register: true, Kernel: c, Log: &log}) })
+	ns.Do(func() { service, err = Open(&Options{Instances: s.instances(), Register: true, Kernel: c, Log: &log}) })
 	if errors.Is(err, conntrack.ErrExists) || errors.Is(err, syscall.EBUSY) {
 		t.Skipf("the kernel has a helper %s of its own: %v", s.helper, err)
 	}
@@ -293,9 +293,15 @@ func startOurs(t *testing.T, ns *nstest.NS, s *scene) string {
 }
 
 func startOriginal(t *testing.T, ns *nstest.NS, s *scene) string {
+	return startDaemon(t, ns, s, "conntrackd")
+}
+
+// startDaemon has a program of conntrackd's command line run the helper.
+func startDaemon(t testing.TB, ns *nstest.NS, s *scene, program string) string {
+	t.Helper()
 	dir := t.TempDir()
 	config := fmt.Sprintf("General {\n LockFile %s/lock\n LogFile %s/log\n UNIX { Path %s/ctl }\n}\nHelper {\n Setup on\n", dir, dir, dir)
-	for _, in := range s.instances(t) {
+	for _, in := range s.instances() {
 		config += fmt.Sprintf(" Type %s %s %s {\n  QueueNum %d\n  QueueLen %d\n  Policy %s {\n   ExpectMax %d\n   ExpectTimeout %d\n  }\n }\n", in.Name,
 			map[flow.Family]string{flow.IPv4: "inet", flow.IPv6: "inet6"}[in.Family], in.Transport, in.Queue, in.QueueLen, in.Name, in.ExpectMax, in.ExpectTimeout/time.Second)
 	}
@@ -304,10 +310,11 @@ func startOriginal(t *testing.T, ns *nstest.NS, s *scene) string {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	cmd := ns.Command(ctx, "conntrackd", "-C", file)
+	cmd := ns.Command(ctx, program, "-C", file)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	s.daemon = cmd.Process.Pid
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
 	s.unregister(t, ns)
@@ -318,11 +325,11 @@ func startOriginal(t *testing.T, ns *nstest.NS, s *scene) string {
 			t.Logf("log:\n%s", text)
 		}
 	})
-	nstest.Wait(t, "the original's start", func() bool {
+	nstest.Wait(t, "the start of "+program, func() bool {
 		select {
 		case <-ended:
 			text, _ := os.ReadFile(filepath.Join(dir, "log"))
-			t.Fatalf("the original has ended:\n%s", text)
+			t.Fatalf("%s has ended:\n%s", program, text)
 		default:
 		}
 		text, _ := os.ReadFile(filepath.Join(dir, "log"))
@@ -423,7 +430,7 @@ func (s *scene) checkTimeout(t *testing.T, c *conntrack.Client) {
 	})
 }
 
-func expectations(t *testing.T, c *conntrack.Client) (all []string) {
+func expectations(t testing.TB, c *conntrack.Client) (all []string) {
 	t.Helper()
 	for e, err := range c.Expects(t.Context(), flow.AnyFamily) {
 		if err != nil {

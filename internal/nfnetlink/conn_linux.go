@@ -299,6 +299,17 @@ func (r *receiver) try(fd uintptr) bool {
 	}
 }
 
+// SetGroup joins a multicast group or leaves it, also while others receive.
+func (c *Conn) SetGroup(g Group, member bool) error {
+	option := unix.NETLINK_DROP_MEMBERSHIP
+	if member {
+		option = unix.NETLINK_ADD_MEMBERSHIP
+	}
+	var err error
+	cerr := c.raw.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_NETLINK, option, int(g)) })
+	return errors.Join(c.failed(cerr), os.NewSyscallError("setsockopt NETLINK_ADD_MEMBERSHIP", err))
+}
+
 // SetReadBuffer sets the size of the receive queue in bytes, beyond
 // net.core.rmem_max if the caller may (CAP_NET_ADMIN in the initial user
 // namespace). It returns the size in force, which the kernel counts double.

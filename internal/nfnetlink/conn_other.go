@@ -41,6 +41,7 @@ func (*Conn) Send([]byte) error                     { return errors.ErrUnsupport
 func (*Conn) Recv([]byte) (int, error)              { return 0, errors.ErrUnsupported }
 func (*Conn) RecvMany([]byte) (int, error)          { return 0, errors.ErrUnsupported }
 func (*Conn) RecvQueued([]byte) (int, error)        { return 0, errors.ErrUnsupported }
+func (*Conn) SetGroup(Group, bool) error            { return errors.ErrUnsupported }
 func (*Conn) SetReadBuffer(int) (int, error)        { return 0, errors.ErrUnsupported }
 func (*Conn) SetWriteBuffer(int) error              { return errors.ErrUnsupported }
 func (*Conn) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }

@@ -52,7 +52,7 @@ type (
 	}
 )
 
-// Action is what a Model wants done: one of [Look], [Pause], [Ask], [Kill], [Forget] and [Quit].
+// Action is what a Model wants done: one of [Look], [Pause], [Ask], [Kill], [Forget], [Quit] and [Suspend].
 type Action any
 
 type (
@@ -68,6 +68,8 @@ type (
 	Kill   struct{ Serial int }
 	Forget struct{}
 	Quit   struct{}
+	// Suspend gives the terminal back to the shell until that wakes the program up.
+	Suspend struct{}
 )
 
 // mode is what keys are about.
@@ -329,6 +331,9 @@ func (m *Model) scroll() {
 func (m *Model) key(k Key) []Action {
 	if k.Name == "ctrl+c" {
 		return []Action{Forget{}, Quit{}}
+	}
+	if k.Name == "ctrl+z" {
+		return []Action{Suspend{}}
 	}
 	switch m.mode {
 	case filtering:

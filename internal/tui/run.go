@@ -119,6 +119,8 @@ func (p *program) act(actions []Action) (cmd tea.Cmd) {
 			p.executioner.do(a)
 		case Quit:
 			cmd = tea.Quit
+		case Suspend:
+			cmd = tea.Suspend
 		}
 	}
 	return cmd

@@ -26,6 +26,8 @@ type command struct {
 	check   bool
 	dissect *dissection // nil: not asked for
 	json    bool
+	// listPeer is the command that lists the other node's table, for --verify; nil: it is not compared.
+	listPeer []string
 }
 
 // word is an argument that an option may have, and the request that it makes of it.
@@ -104,6 +106,11 @@ func parse(args []string) (*command, error) {
 				c.json = true
 			case "--verify":
 				c.request, c.asks = agent.Verify, true
+				if _, ok := next(); ok {
+					// All that follows is a command, with options of its own.
+					c.listPeer = args[i+1:]
+					return c, c.contradiction()
+				}
 			case "--dissect":
 				var err error
 				c.dissect, err = parseDissection(args[i+1:], c.json)
@@ -169,17 +176,22 @@ func parse(args []string) (*command, error) {
 			}
 		}
 	}
+	return c, c.contradiction()
+}
+
+// contradiction is what is wrong with the command line as a whole.
+func (c *command) contradiction() error {
 	if c.daemon && c.asks {
-		return c, usageError{invalid}
+		return usageError{invalid}
 	}
 	if c.json {
 		r, ok := asJSON[c.request]
 		if !ok || !c.asks {
-			return c, plainError{"--json goes with -i, -e or -s without a word"}
+			return plainError{"--json goes with -i, -e or -s without a word"}
 		}
 		c.request = r
 	}
-	return c, nil
+	return nil
 }
 
 func find(letter byte) *option {

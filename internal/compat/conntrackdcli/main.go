@@ -88,6 +88,16 @@ func (p *program) run() error {
 	}
 	p.cfg = &file.Config
 	p.config, _ = filepath.Abs(c.config) // the daemon will be elsewhere
+	if c.listPeer != nil {
+		same, err := agent.VerifyPeer(context.Background(), p.cfg, c.listPeer, p.stdout)
+		if err != nil {
+			return p.fail("%v", err)
+		}
+		if !same {
+			return errFailed
+		}
+		return nil
+	}
 	if c.asks {
 		out := &lastLine{Writer: p.stdout}
 		if err := agent.Ask(p.cfg.General.UNIXPath, c.request, out); err != nil {
