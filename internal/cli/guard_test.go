@@ -137,6 +137,11 @@ func TestGuardReplay(t *testing.T) {
 		!strings.Contains(out, "\n100 events and 0 flows of before in 4s, judged in ") || !strings.Contains(out, "\nfound: 1 port-scan\n") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
+	// What was not answered until the recording ended is judged as well.
+	out, errs, code = guardHere("", "replay", "../guard/testdata/plays/sweep.jsonl.gz")
+	if code != exitOK || errs != "" || !strings.Contains(out, "host-sweep begins: 10.1.0.2 tried tcp 22 on ") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
 	// Compressed, as JSON, by other rules.
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)

@@ -20,6 +20,9 @@ type Replayed struct {
 	Took     time.Duration
 }
 
+// aftermath is for how long the clock goes on behind the last record: what was tried last, and not answered, is to be judged too.
+const aftermath = 5 * time.Second
+
 // longSilence is from when on a silence is gone through by the minute instead of by the second.
 const longSilence = time.Hour
 
@@ -135,6 +138,6 @@ func (p *replay) finish() {
 	}
 	p.endReading()
 	end := p.now
-	p.advance(end.Add(time.Second))
+	p.advance(end.Add(aftermath))
 	p.sum.To = end
 }
