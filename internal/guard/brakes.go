@@ -31,7 +31,7 @@ type BrakeOptions struct {
 	Peer netip.Addr
 }
 
-// Facts are the addresses behind the words that rules allow: own, gateways and session. Addresses are unmapped and have no zone.
+// Facts are the addresses against which nothing is ever done: this machine's, the next hops of its routes, and those from which somebody is logged in. They are unmapped and have no zone.
 type Facts struct {
 	Own, Gateways, Session map[netip.Addr]struct{}
 }
@@ -255,7 +255,7 @@ func (b *Brakes) exempt(a netip.Addr) string {
 		return ""
 	}
 	in := func(set map[netip.Addr]struct{}) bool { _, ok := set[a]; return ok }
-	switch allow := &b.rules.Allow; {
+	switch {
 	case a.IsLoopback():
 		return "loopback"
 	case a.IsUnspecified() || a.Is4() && a.As4()[0] == 0:
@@ -266,14 +266,14 @@ func (b *Brakes) exempt(a netip.Addr) string {
 		return "broadcast"
 	case a == plain(b.opts.Peer):
 		return "the other node"
-	case allow.Own && in(b.facts.Own):
+	case in(b.facts.Own):
 		return "own address"
-	case allow.Gateways && in(b.facts.Gateways):
+	case in(b.facts.Gateways):
 		return "gateway"
-	case allow.Session && in(b.facts.Session):
+	case in(b.facts.Session):
 		return "logged in over ssh"
 	}
-	for _, p := range b.rules.Allow.Prefixes {
+	for _, p := range b.rules.Allow {
 		if p.Contains(a) {
 			if p.IsSingleIP() {
 				return "allow " + p.Addr().String()

@@ -80,7 +80,7 @@ func TestADryRunTellsWhatWouldBeDone(t *testing.T) {
 }
 
 func TestAllowedAddressesAreNeverActedOn(t *testing.T) {
-	b := NewBrakes(mustRules(t, "allow own gateways session 192.0.2.0/28 2001:db8::1\nport-scan then block 1h, run /bin/x %o"), BrakeOptions{Enforce: true, Pair: true, Node: "a", Peer: netip.MustParseAddr("::ffff:203.0.113.1")})
+	b := NewBrakes(mustRules(t, "allow 192.0.2.0/28 2001:db8::1\nport-scan then block 1h, run /bin/x %o"), BrakeOptions{Enforce: true, Pair: true, Node: "a", Peer: netip.MustParseAddr("::ffff:203.0.113.1")})
 	set := func(a string) map[netip.Addr]struct{} { return map[netip.Addr]struct{}{netip.MustParseAddr(a): {}} }
 	b.SetFacts(Facts{Own: set("198.51.100.1"), Gateways: set("fe80::1"), Session: set("198.51.100.3")})
 	for offender, why := range map[string]string{
@@ -96,9 +96,9 @@ func TestAllowedAddressesAreNeverActedOn(t *testing.T) {
 	if got := b.Standing(noon); got != nil {
 		t.Errorf("standing %v", got)
 	}
-	// Without the words the facts do not count.
 	b.SetRules(mustRules(t, "port-scan then block 1h"))
-	expect(t, "no allow-list", b.Decide(noon, scan(1, "198.51.100.1")), "block 1h")
+	expect(t, "no allow-list", b.Decide(noon, scan(1, "192.0.2.7")), "block 1h")
+	expect(t, "no allow-list, and yet", b.Decide(noon, scan(1, "198.51.100.1")), "block 1h [allowed: own address]")
 }
 
 func TestNobodyIsBlockedForWhatNobodyCanBeBlamedFor(t *testing.T) {

@@ -164,7 +164,7 @@ func (p *parser) statement() error {
 	}
 	switch first.text {
 	case "allow":
-		return p.allow()
+		return p.prefixes(&p.rules.Allow)
 	case "inside":
 		return p.prefixes(&p.rules.Inside)
 	case "limit":
@@ -383,27 +383,6 @@ func (p *parser) responses(r *Rule) error {
 		}
 		p.next()
 	}
-}
-
-func (p *parser) allow() error {
-	a := &p.rules.Allow
-	for len(p.words) > 0 {
-		switch p.words[0].text {
-		case "own":
-			a.Own = true
-		case "gateways":
-			a.Gateways = true
-		case "session":
-			a.Session = true
-		default:
-			if err := p.prefix(&a.Prefixes); err != nil {
-				return err
-			}
-			continue
-		}
-		p.next()
-	}
-	return nil
 }
 
 func (p *parser) prefixes(into *[]netip.Prefix) error {

@@ -24,7 +24,7 @@ func TestDefaultRulesAreUnderstood(t *testing.T) {
 			}
 		}
 	}
-	if r.Memory != DefaultLimits || r.Brake != (Brake{30, time.Minute}) || !r.Allow.Own || !r.Allow.Gateways || !r.Allow.Session {
+	if r.Memory != DefaultLimits || r.Brake != (Brake{30, time.Minute}) {
 		t.Errorf("%+v", r)
 	}
 	if got := r.Of[PortScan].Then; len(got) != 1 || got[0].Do != Block || got[0].For != time.Hour {
@@ -80,7 +80,7 @@ func TestWrongRulesAreNamedWithTheirPlace(t *testing.T) {
 		{"port-scan where tcp and bogus", "line 1, column 25: "},
 		{"port-scan ports=3 within=1m what", `line 1, column 29: unexpected "what"`},
 		{"port-scan\nport-scan", "line 2, column 1: port-scan has been set in line 1"},
-		{"allow own 10.0.0.1/8", "line 1, column 11: 10.0.0.1/8 has bits set behind its mask; did you mean 10.0.0.0/8?"},
+		{"allow 1.1.1.1 10.0.0.1/8", "line 1, column 15: 10.0.0.1/8 has bits set behind its mask; did you mean 10.0.0.0/8?"},
 		{"allow home", `line 1, column 7: "home" is neither an address nor a network`},
 		{"allow ::ffff:1.2.3.4", "write the IPv4 address itself"},
 		{"inside 10.0.0.0/33", "neither"},
@@ -104,7 +104,7 @@ func TestWrongRulesAreNamedWithTheirPlace(t *testing.T) {
 
 func FuzzRules(f *testing.F) {
 	f.Add(DefaultRules)
-	f.Add("port-scan ports=7 then block 90m, run /x \"a b\" where tcp or udp\nallow own 1.2.3.4 inside\n")
+	f.Add("port-scan ports=7 then block 90m, run /x \"a b\" where tcp or udp\nallow 1.2.3.4, 10.0.0.0/8\ninside\n")
 	f.Add("upload bytes=1T\nunreplied share=12.34% flows=20\nlimit actions=0 within=1d")
 	f.Fuzz(func(t *testing.T, text string) {
 		r, err := ParseRules(text)

@@ -19,8 +19,10 @@ var DefaultRules string
 
 // Rules are what is looked for and what is done about it. Zero Rules look for nothing.
 type Rules struct {
-	Of     [numKinds]*Rule // nil: it is not looked for
-	Allow  Allowed
+	Of [numKinds]*Rule // nil: it is not looked for
+	// Allow are those against whom nothing is done, beside the machine's own addresses, the gateways of its routes and who is logged in, which are
+	// always spared. Findings tell of all of them.
+	Allow  []netip.Prefix
 	Inside []netip.Prefix // networks that Upload watches; what is not inside is outside
 	Brake  Brake
 	Memory Limits
@@ -34,14 +36,6 @@ type Rule struct {
 	Then   []Respond
 	Where  *filter.Query // flows that it looks at; zero: all
 	Line   int           // where it stands; 0: nowhere
-}
-
-// Allowed are those against whom nothing is done. Findings tell of them all the same.
-type Allowed struct {
-	Prefixes []netip.Prefix
-	Own      bool // addresses of this machine
-	Gateways bool // next hops of its routes
-	Session  bool // the other end of the connection that somebody is logged in by
 }
 
 // Brake bounds how much is done. A zero Actions means nothing is ever done.
@@ -193,27 +187,16 @@ func (r *Rules) String() string {
 			b.WriteString(rule.String() + "\n")
 		}
 	}
-	var allow []string
-	for _, w := range []struct {
+	for _, l := range []struct {
 		word string
-		set  bool
-	}{{"own", r.Allow.Own}, {"gateways", r.Allow.Gateways}, {"session", r.Allow.Session}} {
-		if w.set {
-			allow = append(allow, w.word)
+		of   []netip.Prefix
+	}{{"allow", r.Allow}, {"inside", r.Inside}} {
+		for i, p := range l.of {
+			b.WriteString([]string{l.word + " ", " "}[min(i, 1)] + p.String())
 		}
-	}
-	for _, p := range r.Allow.Prefixes {
-		allow = append(allow, p.String())
-	}
-	if len(allow) > 0 {
-		b.WriteString("allow " + strings.Join(allow, " ") + "\n")
-	}
-	if len(r.Inside) > 0 {
-		b.WriteString("inside")
-		for _, p := range r.Inside {
-			b.WriteString(" " + p.String())
+		if len(l.of) > 0 {
+			b.WriteString("\n")
 		}
-		b.WriteString("\n")
 	}
 	fmt.Fprintf(&b, "limit actions=%d within=%s\n", r.Brake.Actions, span.text(r.Brake.Within.Seconds()))
 	fmt.Fprintf(&b, "memory flows=%d sources=%d services=%d\n", r.Memory.Flows, r.Memory.Sources, r.Memory.Services)

@@ -8,7 +8,7 @@
 //
 // # Facts
 //
-// An [Observer] finds the addresses behind the words own, gateways and session of the allow-list. A [Pact] carries decisions between the two
+// An [Observer] finds the addresses that are spared without being on the allow-list. A [Pact] carries decisions between the two
 // nodes of a pair.
 //
 // # Network namespaces

@@ -17,7 +17,7 @@ import (
 	"github.com/spoor-project/spoor/internal/session"
 )
 
-// Observer finds the addresses that the words own, gateways and session of an allow-list stand for. It is for one goroutine, which is not the one that
+// Observer finds this machine's addresses, the gateways of its routes and who is logged in. It is for one goroutine, which is not the one that
 // judges: a router with a million routes takes its time.
 type Observer struct {
 	netns string

@@ -64,7 +64,7 @@ func TestOwnAddressesAndGatewaysAreFound(t *testing.T) {
 	if blind, err := o.Facts(); err == nil || !strings.Contains(sorted(blind.Gateways), "10.0.0.254") || !strings.Contains(sorted(blind.Own), "fd00::1") {
 		t.Errorf("%v %v", blind, err)
 	}
-	rules, err := guard.ParseRules("allow own gateways\nport-scan then block 1h")
+	rules, err := guard.ParseRules("port-scan then block 1h")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -446,7 +446,7 @@ func TestWhatWaitsAtTheEndIsTold(t *testing.T) {
 // TestNothingIsDoneBeforeItIsKnownToWhom it must not be.
 func TestNothingIsDoneBeforeItIsKnownToWhom(t *testing.T) {
 	own := netip.MustParseAddr("192.0.2.9")
-	p := keep(t, "port-scan ports=20 then block 1h\nallow own", func(p *post) {
+	p := keep(t, "port-scan ports=20 then block 1h", func(p *post) {
 		p.watch.Facts = func() (guard.Facts, error) { return guard.Facts{Own: map[netip.Addr]struct{}{own: {}}}, nil }
 		p.engine.finds(scan(1, "192.0.2.9"))
 		p.watch.Blocked = func() ([]guard.Decision, error) {
