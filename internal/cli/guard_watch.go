@@ -169,6 +169,15 @@ func (c *call) attend(ctx context.Context, stop context.CancelFunc, w *duty.Watc
 	w.Ready = func() {
 		log.Info("watching", "version", release.Version, "enforce", c.has("enforce"))
 		tell.Say("READY=1")
+		if listener == nil {
+			return
+		}
+		handler := pages(metrics.GuardHandler(func() metrics.GuardState { return shown(w) }, log), func(context.Context) metrics.Health { return health(w) })
+		others.Go(func() {
+			if err := serveHTTP(ctx, listener, handler, log, func() {}); err != nil {
+				log.Error("nobody is served any more", "error", err)
+			}
+		})
 	}
 	others.Go(func() {
 		for {
@@ -184,14 +193,6 @@ func (c *call) attend(ctx context.Context, stop context.CancelFunc, w *duty.Watc
 	})
 	watchdog := tell.Watchdog(func(within context.Context) bool { return w.Do(within, func() {}) })
 	defer watchdog()
-	if listener != nil {
-		others.Go(func() {
-			handler := pages(metrics.GuardHandler(func() metrics.GuardState { return shown(w) }, log), func(context.Context) metrics.Health { return health(w) })
-			if err := serveHTTP(ctx, listener, handler, log, func() {}); err != nil {
-				log.Error("nobody is served any more", "error", err)
-			}
-		})
-	}
 	err := w.Run(ctx)
 	tell.Say("STOPPING=1")
 	return err
