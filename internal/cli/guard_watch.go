@@ -172,7 +172,7 @@ func (c *call) attend(ctx context.Context, stop context.CancelFunc, w *duty.Watc
 		if listener == nil {
 			return
 		}
-		handler := pages(metrics.GuardHandler(func() metrics.GuardState { return shown(w) }, log), func(context.Context) metrics.Health { return health(w) })
+		handler := pages(metrics.GuardHandler(func() metrics.GuardState { return shown(w) }, log), func(context.Context) metrics.Health { return healthOf(w.State(), time.Now()) })
 		others.Go(func() {
 			if err := serveHTTP(ctx, listener, handler, log, func() {}); err != nil {
 				log.Error("nobody is served any more", "error", err)
@@ -232,13 +232,12 @@ func shown(w *duty.Watch) metrics.GuardState {
 	return metrics.GuardState{Figures: s.Figures, Ongoing: s.Ongoing, Actions: actions, Lag: s.Lag, Untold: w.Tell.Untold()}
 }
 
-// health is whether a watch sees all it should.
-func health(w *duty.Watch) metrics.Health {
-	s := w.State()
+// healthOf is whether a watch sees all it should.
+func healthOf(s duty.State, now time.Time) metrics.Health {
 	h := metrics.Health{Reasons: append([]string{}, s.Amiss...), NetNS: []metrics.NetNSFine{}}
 	if s.Time.IsZero() {
 		h.Reasons = append(h.Reasons, "it has only just begun")
-	} else if silent := time.Since(s.Time); silent > stuck {
+	} else if silent := now.Sub(s.Time); silent > stuck {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("nothing has been judged for %v", silent.Round(time.Second)))
 	}
 	h.OK = len(h.Reasons) == 0
