@@ -34,6 +34,8 @@ func TestCompletions(t *testing.T) {
 				{"spoor update --keep-session n", "no"},
 				{"spoor serve --top nat-s", "nat-src="},
 				{"spoor serve --events of", "off"},
+				{"spoor guard re", "replay"},
+				{"spoor guard --enf", "--enforce"},
 				{"spoor frobnicate ", ""},
 			} {
 				var got []string

@@ -25,6 +25,7 @@ import (
 	"github.com/spoor-project/spoor/conntrack"
 	"github.com/spoor-project/spoor/flow"
 	"github.com/spoor-project/spoor/internal/guard"
+	"github.com/spoor-project/spoor/internal/guard/duty"
 	"github.com/spoor-project/spoor/internal/nstest"
 	"github.com/spoor-project/spoor/internal/render"
 )
@@ -612,4 +613,18 @@ func TestGuardTellsSystemd(t *testing.T) {
 	next("READY=1")
 	s.ends(syscall.SIGTERM)
 	next("STOPPING=1")
+}
+
+// TestGuardThatIsStuckIsNotHealthy: neither one that sees nothing.
+func TestGuardThatIsStuckIsNotHealthy(t *testing.T) {
+	if h := healthOf(duty.State{}, time.Now()); h.OK || h.Reasons[0] != "it has only just begun" {
+		t.Errorf("%+v", h)
+	}
+	now := time.Now()
+	if h := healthOf(duty.State{Time: now.Add(-time.Second)}, now); !h.OK || h.Reasons == nil || h.NetNS == nil {
+		t.Errorf("%+v", h)
+	}
+	if h := healthOf(duty.State{Time: now.Add(-time.Minute), Amiss: []string{"deaf"}}, now); h.OK || strings.Join(h.Reasons, ", ") != "deaf, nothing has been judged for 1m0s" {
+		t.Errorf("%+v", h)
+	}
 }

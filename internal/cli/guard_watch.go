@@ -169,6 +169,15 @@ func (c *call) attend(ctx context.Context, stop context.CancelFunc, w *duty.Watc
 	w.Ready = func() {
 		log.Info("watching", "version", release.Version, "enforce", c.has("enforce"))
 		tell.Say("READY=1")
+		if listener == nil {
+			return
+		}
+		handler := pages(metrics.GuardHandler(func() metrics.GuardState { return shown(w) }, log), func(context.Context) metrics.Health { return healthOf(w.State(), time.Now()) })
+		others.Go(func() {
+			if err := serveHTTP(ctx, listener, handler, log, func() {}); err != nil {
+				log.Error("nobody is served any more", "error", err)
+			}
+		})
 	}
 	others.Go(func() {
 		for {
@@ -184,14 +193,6 @@ func (c *call) attend(ctx context.Context, stop context.CancelFunc, w *duty.Watc
 	})
 	watchdog := tell.Watchdog(func(within context.Context) bool { return w.Do(within, func() {}) })
 	defer watchdog()
-	if listener != nil {
-		others.Go(func() {
-			handler := pages(metrics.GuardHandler(func() metrics.GuardState { return shown(w) }, log), func(context.Context) metrics.Health { return health(w) })
-			if err := serveHTTP(ctx, listener, handler, log, func() {}); err != nil {
-				log.Error("nobody is served any more", "error", err)
-			}
-		})
-	}
 	err := w.Run(ctx)
 	tell.Say("STOPPING=1")
 	return err
@@ -231,13 +232,12 @@ func shown(w *duty.Watch) metrics.GuardState {
 	return metrics.GuardState{Figures: s.Figures, Ongoing: s.Ongoing, Actions: actions, Lag: s.Lag, Untold: w.Tell.Untold()}
 }
 
-// health is whether a watch sees all it should.
-func health(w *duty.Watch) metrics.Health {
-	s := w.State()
+// healthOf is whether a watch sees all it should.
+func healthOf(s duty.State, now time.Time) metrics.Health {
 	h := metrics.Health{Reasons: append([]string{}, s.Amiss...), NetNS: []metrics.NetNSFine{}}
 	if s.Time.IsZero() {
 		h.Reasons = append(h.Reasons, "it has only just begun")
-	} else if silent := time.Since(s.Time); silent > stuck {
+	} else if silent := now.Sub(s.Time); silent > stuck {
 		h.Reasons = append(h.Reasons, fmt.Sprintf("nothing has been judged for %v", silent.Round(time.Second)))
 	}
 	h.OK = len(h.Reasons) == 0

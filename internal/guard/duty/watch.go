@@ -202,6 +202,7 @@ type loop struct {
 	thin    thinning
 	behind  time.Time // as in events
 	stamped time.Duration
+	lag     time.Duration
 	told    map[string]time.Time // notices
 
 	reading  bool
@@ -225,6 +226,7 @@ func (l *loop) run(others *sync.WaitGroup, looked <-chan around) {
 	step := time.NewTicker(pactStep)
 	defer step.Stop()
 	l.read(others)
+	l.publish()
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -475,25 +477,25 @@ func (l *loop) count(to chan<- conntrack.Usage) {
 
 // tick does what is done once a second.
 func (l *loop) tick(now time.Time) {
-	lag := l.stamped
+	l.lag, l.stamped = l.stamped, 0
 	if !l.behind.IsZero() {
-		lag = max(lag, time.Since(l.behind))
+		l.lag = max(l.lag, time.Since(l.behind))
 	}
-	l.stamped = 0
-	if l.thin.adjust(now, lag) {
+	if l.thin.adjust(now, l.lag) {
 		l.Engine.Sample(l.thin.one)
 		if l.thin.one > 1 {
-			l.Log.Warn("there are more events than can be judged in time: only some flows are", "one in", l.thin.one, "lag", lag.Round(time.Millisecond))
+			l.Log.Warn("there are more events than can be judged in time: only some flows are", "one in", l.thin.one, "lag", l.lag.Round(time.Millisecond))
 		} else {
 			l.Log.Info("all flows are judged again")
 		}
 	}
-	l.publish(lag)
+	l.publish()
 }
 
 // found tells what has been found, and has done what is to be done about it.
 func (l *loop) found(now time.Time, act bool) {
-	for _, f := range l.Engine.Tick(now) {
+	all := l.Engine.Tick(now)
+	for _, f := range all {
 		l.Tell.Finding(&f)
 		if act {
 			l.act(l.Brakes.Decide(now, &f))
@@ -507,9 +509,12 @@ func (l *loop) found(now time.Time, act bool) {
 			l.notice("the other node was not told", "error", err)
 		}
 	}
+	if len(all) > 0 {
+		l.publish()
+	}
 }
 
-func (l *loop) publish(lag time.Duration) {
+func (l *loop) publish() {
 	ongoing := make(map[guard.Kind]int)
 	for _, f := range l.Engine.Ongoing() {
 		ongoing[f.Kind]++
@@ -517,7 +522,7 @@ func (l *loop) publish(lag time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.state.Figures, l.state.Ongoing = l.Engine.Figures(), ongoing
-	l.state.Lag, l.state.Time = lag, time.Now()
+	l.state.Lag, l.state.Time = l.lag, time.Now()
 	l.state.Amiss = nil
 	for _, text := range []string{l.deaf, l.readFail, l.factFail} {
 		if text != "" {
@@ -529,7 +534,6 @@ func (l *loop) publish(lag time.Duration) {
 // end tells what has been found last.
 func (l *loop) end() {
 	l.found(l.clock.now(), false)
-	l.publish(0)
 }
 
 // act has actions carried out, or told why they are not.
