@@ -96,6 +96,11 @@ func guardWatch(c *call) error {
 	if err != nil {
 		return err
 	}
+	for _, url := range c.given["webhook"] {
+		if err := guard.CheckURL(url); err != nil {
+			return usagef("--webhook %v", err)
+		}
+	}
 	var listener net.Listener
 	if c.has("listen") {
 		if listener, err = c.listen(""); err != nil {
@@ -152,6 +157,9 @@ func (c *call) sinks() []duty.Sink {
 	}
 	if c.has("journal") {
 		sinks = append(sinks, &duty.Journal{})
+	}
+	for _, url := range c.given["webhook"] {
+		sinks = append(sinks, &duty.Webhook{URL: url, Post: duty.NewPoster().Post})
 	}
 	return sinks
 }

@@ -156,8 +156,9 @@ Responses: the offender goes into an nftables set, its flows are deleted, a prog
 They are carried out with
 .Fl Fl enforce
 only.
-.It Cm allow Ar addresses | Cm own | gateways | session
+.It Cm allow Ar addresses
 Against whom nothing is ever done.
+This machine, the gateways of its routes and who is logged in over ssh are always spared.
 .It Cm inside Ar networks
 What
 .Cm upload

@@ -366,9 +366,8 @@ func (p *parser) responses(r *Rule) error {
 			if err := wants(1, "a URL"); err != nil {
 				return err
 			}
-			u, err := url.Parse(args[0].text)
-			if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-				return at(args[0].column, "post %s: expected http://HOST/… or https://HOST/…", args[0].text)
+			if err := CheckURL(args[0].text); err != nil {
+				return at(args[0].column, "post %v", err)
 			}
 			t.Do, t.URL = Post, args[0].text
 		default:
@@ -383,6 +382,14 @@ func (p *parser) responses(r *Rule) error {
 		}
 		p.next()
 	}
+}
+
+// CheckURL says what is wrong with a URL that findings are to be sent to.
+func CheckURL(text string) error {
+	if u, err := url.Parse(text); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return fmt.Errorf("%s: expected http://HOST/… or https://HOST/…", text)
+	}
+	return nil
 }
 
 func (p *parser) prefixes(into *[]netip.Prefix) error {

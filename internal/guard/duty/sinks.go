@@ -1,6 +1,7 @@
 package duty
 
 import (
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -109,6 +110,23 @@ func (s *JSON) Outcome(o *Outcome) error {
 
 // Flush hands on what has been written if To can.
 func (s *JSON) Flush() error { return flush(s.To) }
+
+// Webhook tells a web server of findings, as JSON; what became of responses it leaves to others.
+type Webhook struct {
+	URL  string
+	Post func(ctx context.Context, to string, f *guard.Finding) error // such as [Poster.Post]
+}
+
+// Finding sends a finding.
+func (s *Webhook) Finding(f *guard.Finding) error {
+	return s.Post(context.Background(), s.URL, f)
+}
+
+// Outcome does nothing.
+func (s *Webhook) Outcome(*Outcome) error { return nil }
+
+// Flush does nothing.
+func (s *Webhook) Flush() error { return nil }
 
 // priority is how urgent a line is, as syslog(3) has it.
 func priority(f *guard.Finding, o *Outcome) syslog.Priority {

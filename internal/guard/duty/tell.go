@@ -17,17 +17,24 @@ type Sink interface {
 	Flush() error
 }
 
-// mostUntold is how much may wait for slow sinks. What comes on top is left out, counted and told.
+// mostUntold is how much may wait for a slow sink. What comes on top is left out, counted and told.
 const mostUntold = 4096
 
-// Teller tells sinks, by a goroutine of its own, so that a slow one holds up nobody. A sink that fails is told of once while it does, and others go on.
+// Teller tells sinks, each by a goroutine of its own, so that a slow one holds up nobody. A sink that fails is told of once while it does.
 type Teller struct {
+	workers []*teller
+	left    atomic.Uint64
+	close   sync.Once
+	ended   sync.WaitGroup
+}
+
+// teller tells one sink.
+type teller struct {
+	*Teller
+	sink  Sink
 	queue chan any
-	sinks []Sink
 	log   *slog.Logger
-	left  atomic.Uint64
-	ended chan struct{}
-	close sync.Once
+	slow  atomic.Bool // that has been told
 }
 
 // NewTeller begins to tell sinks, until Close. log may be nil.
@@ -35,8 +42,12 @@ func NewTeller(log *slog.Logger, sinks ...Sink) *Teller {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	t := &Teller{queue: make(chan any, mostUntold), sinks: sinks, log: log, ended: make(chan struct{})}
-	go t.run()
+	t := &Teller{}
+	for _, s := range sinks {
+		w := &teller{Teller: t, sink: s, queue: make(chan any, mostUntold), log: log}
+		t.workers = append(t.workers, w)
+		t.ended.Go(w.run)
+	}
 	return t
 }
 
@@ -47,51 +58,57 @@ func (t *Teller) Finding(f *guard.Finding) { t.put(*f) }
 func (t *Teller) Outcome(o *Outcome) { t.put(*o) }
 
 func (t *Teller) put(what any) {
-	select {
-	case t.queue <- what:
-	default:
-		if t.left.Add(1) == 1 {
-			t.log.Warn("sinks are too slow: not all is told")
+	for _, w := range t.workers {
+		select {
+		case w.queue <- what:
+		default:
+			t.left.Add(1)
+			if !w.slow.Swap(true) {
+				w.log.Warn("a sink is too slow: not all is told")
+			}
 		}
 	}
 }
 
-// Untold is how much was left out.
+// Untold is how much was left out, all sinks together.
 func (t *Teller) Untold() uint64 { return t.left.Load() }
 
 // Close tells what is still waiting, for as long as ctx allows. Nobody may tell anything from then on.
 func (t *Teller) Close(ctx context.Context) {
-	t.close.Do(func() { close(t.queue) })
+	t.close.Do(func() {
+		for _, w := range t.workers {
+			close(w.queue)
+		}
+	})
+	ended := make(chan struct{})
+	go func() {
+		t.ended.Wait()
+		close(ended)
+	}()
 	select {
-	case <-t.ended:
+	case <-ended:
 	case <-ctx.Done():
 	}
 }
 
-func (t *Teller) run() {
-	defer close(t.ended)
-	failing := make([]bool, len(t.sinks))
-	to := func(i int, err error) {
-		if err != nil && !failing[i] {
-			t.log.Warn("findings are not told", "error", err)
-		} else if err == nil && failing[i] {
-			t.log.Info("findings are told again")
+func (w *teller) run() {
+	failing := false
+	for what := range w.queue {
+		var err error
+		switch what := what.(type) {
+		case guard.Finding:
+			err = w.sink.Finding(&what)
+		case Outcome:
+			err = w.sink.Outcome(&what)
 		}
-		failing[i] = err != nil
-	}
-	for what := range t.queue {
-		for i, s := range t.sinks {
-			var err error
-			switch what := what.(type) {
-			case guard.Finding:
-				err = s.Finding(&what)
-			case Outcome:
-				err = s.Outcome(&what)
-			}
-			if err == nil && len(t.queue) == 0 {
-				err = s.Flush()
-			}
-			to(i, err)
+		if err == nil && len(w.queue) == 0 {
+			err = w.sink.Flush()
 		}
+		if err != nil && !failing {
+			w.log.Warn("findings are not told", "error", err)
+		} else if err == nil && failing {
+			w.log.Info("findings are told again")
+		}
+		failing = err != nil
 	}
 }

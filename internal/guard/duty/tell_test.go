@@ -6,9 +6,12 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -169,8 +172,10 @@ func TestSinkThatFailsIsToldOfOnce(t *testing.T) {
 		tell.Finding(f)
 		tell.Outcome(o)
 	}
-	for end := time.Now().Add(10 * time.Second); len(tell.queue) > 0 && time.Now().Before(end); {
-		time.Sleep(time.Millisecond)
+	for _, w := range tell.workers {
+		for end := time.Now().Add(10 * time.Second); len(w.queue) > 0 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	bad.mu.Lock()
 	bad.fail = nil
@@ -184,12 +189,15 @@ func TestSinkThatFailsIsToldOfOnce(t *testing.T) {
 
 // TestSlowSinkHoldsUpNobody: what is too much is left out and counted.
 func TestSlowSinkHoldsUpNobody(t *testing.T) {
-	slow := &heard{hold: make(chan struct{})}
+	slow, quick := &heard{hold: make(chan struct{})}, &heard{}
 	var log bytes.Buffer
-	tell := NewTeller(slog.New(slog.NewTextHandler(&log, nil)), slow)
+	tell := NewTeller(slog.New(slog.NewTextHandler(&log, nil)), slow, quick)
 	f, _ := told()
 	for range mostUntold + 100 {
 		tell.Finding(f)
+		for end := time.Now().Add(10 * time.Second); len(tell.workers[1].queue) > mostUntold/2 && time.Now().Before(end); {
+			time.Sleep(time.Millisecond)
+		}
 	}
 	if n := tell.Untold(); n < 99 || n > 100 {
 		t.Errorf("%d left out", n)
@@ -199,7 +207,29 @@ func TestSlowSinkHoldsUpNobody(t *testing.T) {
 	tell.Close(within) // does not wait any longer
 	close(slow.hold)
 	tell.Close(t.Context())
+	if n := len(quick.lines); n != mostUntold+100 {
+		t.Errorf("the other was told of %d", n)
+	}
 	if n := len(slow.lines); n < mostUntold || strings.Count(log.String(), "too slow") != 1 {
 		t.Errorf("%d told, %s", n, log.String())
+	}
+}
+
+// TestWebhookIsToldOfFindings with enforcement or without; of responses it is not.
+func TestWebhookIsToldOfFindings(t *testing.T) {
+	bodies := make(chan string, 4)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, _ := io.ReadAll(r.Body)
+		bodies <- string(b)
+	}))
+	defer server.Close()
+	tell := NewTeller(nil, &Webhook{URL: server.URL, Post: NewPoster().Post})
+	f, o := told()
+	tell.Outcome(o)
+	tell.Finding(f)
+	tell.Close(t.Context())
+	want, err := json.Marshal(f)
+	if got := <-bodies; err != nil || got != string(want) || len(bodies) > 0 {
+		t.Errorf("%s, %v, want %s", got, err, want)
 	}
 }
