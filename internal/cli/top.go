@@ -301,7 +301,7 @@ func (c *call) sampleText(s *tui.Sample, before, now *tui.Pulse) error {
 			f := &r.Flow
 			cells := []string{f.Orig.Proto.String(), tui.StateOf(f), string(l.appendEnd(nil, f.Orig.Src, f.Orig.SrcPort, f.Orig.Proto)),
 				string(l.appendEnd(nil, f.Orig.Dst, f.Orig.DstPort, f.Orig.Proto)), string(appendNAT(nil, &l, f)),
-				counted(s.PerSecond(r.DBytes)), counted(s.PerSecond(r.DPackets)), counted(float64(r.Bytes())), counted(float64(r.Packets())), "-", "-"}
+				counted(s.RowPerSecond(r.DBytes)), counted(s.RowPerSecond(r.DPackets)), counted(float64(r.Bytes())), counted(float64(r.Packets())), "-", "-"}
 			if f.Has.Has(flow.HasStart) {
 				cells[9] = string(render.AppendSpan(nil, l.age(f)))
 			}

@@ -16,6 +16,8 @@ import (
 type Source interface {
 	Pulse(context.Context) (Pulse, error)
 	Sweep(context.Context, Look) (*Sample, error)
+	// Refresh looks at the rows of a sample again.
+	Refresh(context.Context, *Sample) (*Sample, error)
 }
 
 // Killer deletes flows, of which it tells first. It is called by one goroutine.
@@ -172,9 +174,19 @@ func (r *reader) pulses(ctx context.Context, send func(any)) {
 func (r *reader) sweeps(ctx context.Context, send func(any)) {
 	var look Look
 	var due time.Time
+	var last *Sample // whose rows are shown
 	paused, second := false, true
 	for {
-		timer := time.NewTimer(time.Until(due))
+		// In large tables rows are looked at again between two sweeps.
+		next := due
+		again := false
+		if last != nil && len(last.Rows) > 0 {
+			at, _ := last.rows()
+			if again = due.Sub(at) > 3*r.interval/2; again {
+				next = at.Add(r.interval)
+			}
+		}
+		timer := time.NewTimer(time.Until(next))
 		wake := timer.C
 		if paused || look.Serial == 0 {
 			wake = nil
@@ -184,14 +196,25 @@ func (r *reader) sweeps(ctx context.Context, send func(any)) {
 			timer.Stop()
 			return
 		case look = <-r.looks:
+			again = false
 		case paused = <-r.paused:
 			timer.Stop()
 			continue
 		case <-wake:
 		}
 		timer.Stop()
+		if again {
+			if s, err := r.source.Refresh(ctx, last); err == nil {
+				last = s
+				send(s)
+				continue
+			}
+			last = nil // the next sweep tells what is wrong, if it still is
+			continue
+		}
 		begin := time.Now()
 		s, err := r.source.Sweep(ctx, look)
+		last = s
 		if err != nil {
 			due = time.Now().Add(r.interval)
 			if ctx.Err() == nil {

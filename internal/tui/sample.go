@@ -26,7 +26,12 @@ type Sample struct {
 	Bytes, Packets   uint64
 	DBytes, DPackets uint64 // counted since the sample before
 
-	Rows              []Row // by nothing
+	Rows []Row // by nothing
+	// Again is that the rows have been looked at again since the sweep: they are those of RowsTime, and their rates are taken over RowsOver.
+	Again    bool
+	RowsTime time.Time
+	RowsOver time.Duration
+
 	Groups            []Group
 	AllGroups, Others uint64 // how many groups there are, and flows beyond the most that are told apart
 
@@ -42,10 +47,27 @@ func (s *Sample) PerSecond(n uint64) float64 {
 	return float64(n) / s.Over.Seconds()
 }
 
+// rows tells when the rows were as they are, and what their rates are taken over.
+func (s *Sample) rows() (at time.Time, over time.Duration) {
+	if s.Again {
+		return s.RowsTime, s.RowsOver
+	}
+	return s.Time, s.Over
+}
+
+// RowPerSecond is PerSecond for what a row has counted.
+func (s *Sample) RowPerSecond(n uint64) float64 {
+	_, over := s.rows()
+	if over <= 0 {
+		return 0
+	}
+	return float64(n) / over.Seconds()
+}
+
 // Row is a flow.
 type Row struct {
 	Flow flow.Flow
-	// DBytes and DPackets were counted since the sample before.
+	// DBytes and DPackets were counted since the sample before, or since the rows were looked at last.
 	DBytes, DPackets uint64
 	New              bool // in the sense of Look.Since
 	rank             rank

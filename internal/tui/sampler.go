@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"hash/maphash"
 	"slices"
 	"sync"
@@ -133,6 +134,35 @@ func (s *Sampler) Sweep(ctx context.Context, look Look) (*Sample, error) {
 	return out, nil
 }
 
+// Refresh looks at the rows of a sample again, one by one: that takes little even where the table is large, so rows can be up to date between two sweeps.
+// Those that have ended, or are not selected any more, are left out; new ones do not come. The sample is left as it is.
+func (s *Sampler) Refresh(ctx context.Context, old *Sample) (*Sample, error) {
+	out := *old
+	before, _ := old.rows()
+	out.Again, out.RowsTime, out.Rows = true, time.Now(), make([]Row, 0, len(old.Rows))
+	out.RowsOver = out.RowsTime.Sub(before)
+	for i := range old.Rows {
+		r := &old.Rows[i]
+		f, err := s.client.Get(ctx, r.Flow.Orig, r.Flow.Zone)
+		if errors.Is(err, conntrack.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		both := f.Has & r.Flow.Has
+		if both.Has(flow.HasID) && f.ID != r.Flow.ID || both.Has(flow.HasStart) && f.Start != r.Flow.Start || !out.Look.Query.Match(&f, out.RowsTime) {
+			continue // it is another, or is not wanted any more
+		}
+		now := Row{Flow: f, New: r.New}
+		now.DBytes, now.DPackets = now.Bytes()-min(now.Bytes(), r.Bytes()), now.Packets()-min(now.Packets(), r.Packets())
+		now.rank = out.Look.rank(out.RowsTime, &now, r.rank[len(r.rank)-1])
+		out.Rows = append(out.Rows, now)
+	}
+	out.Rows = best(out.Rows, len(out.Rows))
+	return &out, nil
+}
+
 // note keeps what the next sweep is compared with.
 func (s *Sampler) note(w *sweep) {
 	s.over, s.new, s.ended = 0, 0, 0
@@ -248,7 +278,7 @@ func (w *sweep) flow(mine *worker, f *flow.Flow) {
 	if limit <= 0 {
 		return
 	}
-	r := w.rank(f, hash, bytes, packets, &c)
+	r := w.look.rankOf(w.now, f, bytes, packets, c.bytes, c.packets, hash)
 	if mine.full && r.compare(&mine.rows[limit-1].rank) >= 0 {
 		return
 	}
@@ -259,31 +289,35 @@ func (w *sweep) flow(mine *worker, f *flow.Flow) {
 	}
 }
 
-// rank is the flow's place in the order that is asked for.
-func (w *sweep) rank(f *flow.Flow, hash, bytes, packets uint64, c *change) rank {
+// rank is a row's place in the order that is asked for; last is its own number.
+func (l *Look) rank(now time.Time, r *Row, last uint64) rank {
+	return l.rankOf(now, &r.Flow, r.Bytes(), r.Packets(), r.DBytes, r.DPackets, last)
+}
+
+func (l *Look) rankOf(now time.Time, f *flow.Flow, bytes, packets, dBytes, dPackets, last uint64) rank {
 	left := uint64(max(0, f.Timeout/time.Second))
 	var first uint64
-	switch w.look.Sort {
+	switch l.Sort {
 	case ByPPS:
-		first = c.packets
+		first = dPackets
 	case ByBytes:
 		first = bytes
 	case ByPackets:
 		first = packets
 	case ByAge:
 		if f.Has.Has(flow.HasStart) {
-			first = uint64(max(1, w.now.UnixNano()-int64(f.Start)))
+			first = uint64(max(1, now.UnixNano()-int64(f.Start)))
 		}
 	case ByTimeout:
 		first = left
 	default:
-		first = c.bytes
+		first = dBytes
 	}
-	if w.look.Reverse {
+	if l.Reverse {
 		first = ^first
 	}
 	// The last is the flow's own: equal ones do not change places from one sample to the next.
-	return rank{first, c.bytes, bytes, left, hash}
+	return rank{first, dBytes, bytes, left, last}
 }
 
 // best are the first n rows.

@@ -4,8 +4,10 @@ package tui
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
+	"slices"
 	"testing"
 	"time"
 
@@ -236,5 +238,62 @@ func TestSweepEndsWithItsContext(t *testing.T) {
 	}
 	if after := sweepOf(t, ctx, s, Look{}); after.New != 0 || after.Ended != 0 {
 		t.Errorf("%+v", after)
+	}
+}
+
+// TestRefresh looks at rows again: what has been sent since, who has ended, who has begun anew, whom the query selects no more.
+func TestRefresh(t *testing.T) {
+	ns, c, ctx := tracked(t, true)
+	server := nstest.ServeEcho(t, ns, "udp", "127.0.0.1:0")
+	for _, way := range ways {
+		s := sampler(t, ns, c, way)
+		if err := c.Flush(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		for port := range uint16(4) {
+			nstest.Exchange(t, ns, "udp", netip.AddrPortFrom(server.Addr(), 6000+port), server, 2)
+		}
+		old := sweepOf(t, ctx, s, Look{Limit: 10, Sort: ByBytes, Query: query(t, "mark 0")})
+		if len(old.Rows) != 4 || old.Again {
+			t.Fatalf("%q: %+v", way, old)
+		}
+		before := slices.Clone(old.Rows)
+		of := func(port uint16) flow.Tuple {
+			i := slices.IndexFunc(old.Rows, func(r Row) bool { return r.Flow.Orig.SrcPort == port })
+			return old.Rows[i].Flow.Orig
+		}
+		nstest.Exchange(t, ns, "udp", netip.AddrPortFrom(server.Addr(), 6001), server, 3)
+		if err := errors.Join(c.Delete(ctx, &flow.Flow{Orig: of(6000)}), c.Update(ctx, of(6002), 0, conntrack.Change{Mark: new(uint32(1))})); err != nil {
+			t.Fatal(err)
+		}
+		nstest.Exchange(t, ns, "udp", netip.AddrPortFrom(server.Addr(), 6005), server, 9) // is left to the next sweep
+		again, err := s.Refresh(ctx, old)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !again.Again || again.Number != old.Number || again.Flows != 4 || again.RowsOver <= 0 || !again.RowsTime.After(old.Time) || len(again.Rows) != 2 {
+			t.Fatalf("%q: %+v", way, again)
+		}
+		busy, quiet := &again.Rows[0], &again.Rows[1]
+		if busy.Flow.Orig.SrcPort != 6001 || busy.DPackets != 6 || busy.DBytes != busy.Bytes()-busy.Bytes()/5*2 || quiet.Flow.Orig.SrcPort != 6003 || quiet.DPackets != 0 {
+			t.Errorf("%q: %+v", way, again.Rows)
+		}
+		if got := again.RowPerSecond(busy.DPackets) * again.RowsOver.Seconds(); got < 5.9 || got > 6.1 {
+			t.Errorf("%q: %v", way, got)
+		}
+		if !slices.EqualFunc(before, old.Rows, func(a, b Row) bool { return a.Flow.ID == b.Flow.ID && a.DBytes == b.DBytes }) {
+			t.Errorf("%q: the sample has changed", way)
+		}
+		third, err := s.Refresh(ctx, again)
+		if err != nil || len(third.Rows) != 2 || third.Rows[0].DPackets != 0 {
+			t.Errorf("%q: %+v %v", way, third, err)
+		}
+	}
+	gone, cancel := context.WithCancel(ctx)
+	cancel()
+	s := sampler(t, ns, c, table.Netlink)
+	old := sweepOf(t, ctx, s, Look{Limit: 1})
+	if _, err := s.Refresh(gone, old); err == nil {
+		t.Error("rows of the past")
 	}
 }
