@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/spoor-project/spoor/internal/cthelper"
 	"github.com/spoor-project/spoor/internal/statesync"
 )
 
@@ -52,6 +54,12 @@ var metrics = []metric{
 	{"conntrackd_link_sent_packets_total", "Datagrams sent through a channel.", true, channels(func(c *ChannelStatus) float64 { return float64(c.PacketsSent) })},
 	{"conntrackd_link_received_packets_total", "Datagrams received through a channel.", true, channels(func(c *ChannelStatus) float64 { return float64(c.PacketsReceived) })},
 	{"conntrackd_link_errors_total", "Failed sendings and receptions of a channel.", true, channels(func(c *ChannelStatus) float64 { return float64(c.ErrorsSent + c.ErrorsReceived) })},
+	{"conntrackd_helper_packets_total", "Packets that a user-space helper has read.", true, helpers(func(c *cthelper.Counts) uint64 { return c.Read })},
+	{"conntrackd_helper_expectations_total", "Connections that a helper has had expected.", true, helpers(func(c *cthelper.Counts) uint64 { return c.Expected })},
+	{"conntrackd_helper_expectations_refused_total", "Connections that the kernel did not expect.", true, helpers(func(c *cthelper.Counts) uint64 { return c.Refused })},
+	{"conntrackd_helper_packets_rewritten_total", "Packets that a helper has rewritten.", true, helpers(func(c *cthelper.Counts) uint64 { return c.Rewritten })},
+	{"conntrackd_helper_packets_dropped_total", "Packets that a helper has dropped.", true, helpers(func(c *cthelper.Counts) uint64 { return c.Dropped })},
+	{"conntrackd_helper_packets_unread_total", "Packets that passed because the socket of a helper was full.", true, helpers(func(c *cthelper.Counts) uint64 { return c.Unread })},
 }
 
 func truth(b bool) float64 {
@@ -109,6 +117,15 @@ func channels(v func(*ChannelStatus) float64) func(*Status, func(string, float64
 		for i := range s.Sync.Channels {
 			c := &s.Sync.Channels[i]
 			add("link="+strconv.Quote(strconv.Itoa(i))+",device="+strconv.Quote(c.Device), v(c))
+		}
+	}
+}
+
+func helpers(v func(*cthelper.Counts) uint64) func(*Status, func(string, float64)) {
+	return func(s *Status, add func(string, float64)) {
+		for i := range s.Helpers {
+			f := &s.Helpers[i]
+			add(fmt.Sprintf("helper=%q,family=%q,proto=%q,queue=\"%d\"", f.Name, f.Family, f.Transport, f.Queue), float64(v(&f.Counts)))
 		}
 	}
 }

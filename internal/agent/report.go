@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/spoor-project/spoor/internal/cthelper"
 	"github.com/spoor-project/spoor/internal/statesync"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
 )
@@ -311,9 +312,11 @@ func appendQueue(b []byte, name string, q *statesync.QueueStats) []byte {
 //	runtime              {uptime, events, events_filtered, events_unknown, events_failed, dump_unknown, overruns,
 //	                     flushes, resyncs, buffer_size, reads_failed, requests_unknown}: uptime in seconds, buffer_size
 //	                     in bytes
+//	helpers              [{name, family, proto, queue, read, expected, refused, rewritten, dropped, unread}]: the user-space
+//	                     helpers, if there are any; read, rewritten, dropped and unread count packets
 func appendStatusJSON(b []byte, s *Status) []byte {
 	j := statusJSON{Sync: syncJSONOf(s.Sync), StatsCache: (*cacheJSON)(s.Stats), Traffic: trafficJSON(s.Traffic),
-		Runtime: runtimeJSON{int64(s.Runtime.Uptime / time.Second), runtimeCounts(s.Runtime)}}
+		Runtime: runtimeJSON{int64(s.Runtime.Uptime / time.Second), runtimeCounts(s.Runtime)}, Helpers: helpersJSONOf(s.Helpers)}
 	line, err := json.Marshal(j)
 	if err != nil {
 		panic(err) // there is nothing in it that could fail
@@ -325,10 +328,11 @@ func appendStatusJSON(b []byte, s *Status) []byte {
 // finds a field that was added there and forgotten here.
 type (
 	statusJSON struct {
-		Sync       *syncJSON   `json:"sync,omitempty"`
-		StatsCache *cacheJSON  `json:"stats_cache,omitempty"`
-		Traffic    trafficJSON `json:"traffic"`
-		Runtime    runtimeJSON `json:"runtime"`
+		Sync       *syncJSON    `json:"sync,omitempty"`
+		StatsCache *cacheJSON   `json:"stats_cache,omitempty"`
+		Traffic    trafficJSON  `json:"traffic"`
+		Runtime    runtimeJSON  `json:"runtime"`
+		Helpers    []helperJSON `json:"helpers,omitempty"`
 	}
 	syncJSON struct {
 		Mode            string        `json:"mode"`
@@ -419,6 +423,21 @@ type (
 		Seq     uint32     `json:"seq"`
 		Flags   wire.Flags `json:"flags,omitempty"`
 	}
+	helperJSON struct {
+		Name   string `json:"name"`
+		Family string `json:"family"`
+		Proto  string `json:"proto"`
+		Queue  uint16 `json:"queue"`
+		helperCounts
+	}
+	helperCounts struct {
+		Read      uint64 `json:"read"`
+		Expected  uint64 `json:"expected"`
+		Refused   uint64 `json:"refused"`
+		Rewritten uint64 `json:"rewritten"`
+		Dropped   uint64 `json:"dropped"`
+		Unread    uint64 `json:"unread"`
+	}
 	runtimeJSON struct {
 		Uptime int64 `json:"uptime"`
 		runtimeCounts
@@ -438,6 +457,14 @@ type (
 		RequestsUnknown uint64        `json:"requests_unknown"`
 	}
 )
+
+func helpersJSONOf(all []cthelper.Figures) (list []helperJSON) {
+	for i := range all {
+		f := &all[i]
+		list = append(list, helperJSON{f.Name, f.Family.String(), f.Transport.String(), f.Queue, helperCounts(f.Counts)})
+	}
+	return list
+}
 
 func syncJSONOf(s *SyncStatus) *syncJSON {
 	if s == nil {

@@ -294,6 +294,9 @@ func TestStatusJSON(t *testing.T) {
 			`"injected":{"created":0,"create_failed":0,"updated":0,"update_failed":0,"destroyed":0,"destroy_failed":2},` +
 			`"injected_expects":{"created":3,"create_failed":0,"updated":0,"update_failed":0,"destroyed":0,"destroy_failed":0},` +
 			`"network":` + noNetwork + `,"channels":[],"transmit_queue":` + noQueue + `,"error_queue":` + noQueue + `,"queue_nodes":0},` + noRest},
+		{"helpers", Status{Helpers: sampleHelpers}, "{" + strings.TrimSuffix(noRest, "}") +
+			`,"helpers":[{"name":"ftp","family":"ipv4","proto":"tcp","queue":3,"read":1,"expected":2,"refused":3,"rewritten":4,"dropped":5,"unread":6},` +
+			`{"name":"mdns","family":"ipv6","proto":"udp","queue":4,"read":0,"expected":0,"refused":0,"rewritten":0,"dropped":0,"unread":0}]}`},
 		{"nothing waits", sampleSync(func(s *SyncStatus) {}),
 			`{"sync":{"mode":"FTFW","expectation_sync":false,"internal_cache":` + noCounts + `,"external_cache":` + noCounts +
 				`,"network":` + noNetwork + `,"channels":[],"transmit_queue":` + noQueue + `,"error_queue":` + noQueue +

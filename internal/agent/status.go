@@ -3,6 +3,7 @@ package agent
 import (
 	"time"
 
+	"github.com/spoor-project/spoor/internal/cthelper"
 	"github.com/spoor-project/spoor/internal/statesync"
 )
 
@@ -13,6 +14,7 @@ type Status struct {
 	// Traffic is what ended flows have carried.
 	Traffic statesync.Traffic
 	Runtime RuntimeStatus
+	Helpers []cthelper.Figures // nil without
 }
 
 // SyncStatus is about the replication.
@@ -90,6 +92,9 @@ func (d *Daemon) status(waiting bool) *Status {
 	}
 	if d.ledger != nil {
 		s.Stats, s.Traffic = d.ledger.status(), d.ledger.traffic
+	}
+	if d.helpers != nil {
+		s.Helpers = d.helpers.Figures()
 	}
 	if d.engine == nil {
 		return s

@@ -110,7 +110,7 @@ var builtin = []struct {
 	max      uint32
 	expire   time.Duration
 }{
-	{"amanda", false, true, 3, 180 * time.Second},
+	{"amanda", false, true, 4, 180 * time.Second},
 	{"dhcpv6", false, true, 1, 300 * time.Second},
 	{"ftp", true, false, 1, 300 * time.Second},
 	{"mdns", false, true, 8, 30 * time.Second},

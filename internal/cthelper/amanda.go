@@ -8,15 +8,17 @@ import (
 	"github.com/spoor-project/spoor/flow"
 )
 
-// Amanda, the network backup: the answer of the host to be backed up has a line "CONNECT DATA n MESG n INDEX n", with the TCP
-// ports to which the backup server, the client of this flow, will connect.
+// Amanda, the network backup: the answer of the host to be backed up has a line "CONNECT DATA n MESG n INDEX n STATE n", with the
+// TCP ports to which the backup server, the client of this flow, will connect. Amanda 3.5 announces all four.
 //
-// The original expects connections to the source port of the flow instead of the announced ones, and of three it keeps one.
+// The original expects connections to the source port of the flow instead of the announced ones, knows no STATE, and of three
+// announcements it keeps one.
 
 // amandaTimeout is what a flow gets at each answer: the next may come much later.
 const amandaTimeout = 300 * time.Second
 
-var amandaStreams = []string{"DATA ", "MESG ", "INDEX "}
+// amandaStreams begins with what may go: where a flow may have three expectations only, the kernel gives up the oldest for the fourth.
+var amandaStreams = []string{"STATE ", "DATA ", "MESG ", "INDEX "}
 
 func parseAmanda(p *Packet, _ []byte) Result {
 	if p.direction() == Original {

@@ -28,7 +28,7 @@ type Protocol struct {
 type parser func(p *Packet, private []byte) Result
 
 var protocols = []Protocol{
-	{"amanda", flow.UDP, 3, 180 * time.Second, 0, parseAmanda},
+	{"amanda", flow.UDP, 4, 180 * time.Second, 0, parseAmanda},
 	{"dhcpv6", flow.UDP, 1, 300 * time.Second, 0, parseDHCPv6},
 	{"ftp", flow.TCP, 1, 300 * time.Second, ftpPrivate, parseFTP},
 	{"mdns", flow.UDP, 8, 30 * time.Second, 0, parseMDNS},

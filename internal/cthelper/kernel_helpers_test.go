@@ -3,6 +3,7 @@
 package cthelper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type scene struct {
 	six       bool
 	port      uint16
 	nat       string // "", "snat": the client is hidden behind 10.2.0.1, "dnat": the server is published at 10.1.0.1
+	max       uint32 // expectations that the flow may have; 0: as many as usual
 	// group is an address of multicast that the client sends to: the helper runs there.
 	group string
 	steps []step
@@ -143,6 +145,12 @@ var scenes = []scene{
 	{name: "amanda", helper: "amanda", transport: flow.UDP, port: 10080, steps: []step{client("REQ\n"), server("CONNECT DATA 50001 MESG 50002 INDEX 50003\nOPTIONS ;\n")},
 		want:     []string{"tcp 10.1.0.2 -> 10.2.0.2:50001", "tcp 10.1.0.2 -> 10.2.0.2:50002", "tcp 10.1.0.2 -> 10.2.0.2:50003"},
 		original: []string{"tcp 10.1.0.2 -> 10.2.0.2:40000"}, why: "it takes the port of the flow for the announced one, and keeps one of three"},
+	{name: "amanda, four streams", helper: "amanda", transport: flow.UDP, port: 10080, steps: []step{client("REQ\n"), server("CONNECT DATA 50001 MESG 50002 INDEX 50003 STATE 50004\n")},
+		want:     []string{"tcp 10.1.0.2 -> 10.2.0.2:50001", "tcp 10.1.0.2 -> 10.2.0.2:50002", "tcp 10.1.0.2 -> 10.2.0.2:50003", "tcp 10.1.0.2 -> 10.2.0.2:50004"},
+		original: []string{"tcp 10.1.0.2 -> 10.2.0.2:40000"}, why: "it does not know the fourth"},
+	{name: "amanda, three at most", helper: "amanda", transport: flow.UDP, port: 10080, max: 3, steps: []step{client("REQ\n"), server("CONNECT DATA 50001 MESG 50002 INDEX 50003 STATE 50004\n")},
+		want:     []string{"tcp 10.1.0.2 -> 10.2.0.2:50001", "tcp 10.1.0.2 -> 10.2.0.2:50002", "tcp 10.1.0.2 -> 10.2.0.2:50003"},
+		original: []string{"tcp 10.1.0.2 -> 10.2.0.2:40000"}, why: "the kernel gives up the oldest"},
 	{name: "amanda, acknowledgement", helper: "amanda", transport: flow.UDP, port: 10080, steps: []step{client("REQ\n"), server("ACK\n")}, timeout: 300},
 	{name: "sane", helper: "sane", transport: flow.TCP, port: 6566, steps: []step{
 		client("\x00\x00\x00\x07\x00\x00\x00\x00"), server("\x00\x00\x00\x00\x00\x00\xc3\xcb\x00\x00\x12\x34")},
@@ -237,7 +245,7 @@ func (s *scene) instances() (all []Instance) {
 		}
 		for _, family := range []flow.Family{flow.IPv4, flow.IPv6} {
 			all = append(all, Instance{Name: s.helper, Family: family, Transport: transport, Queue: testQueue + uint16(len(all)), QueueLen: 1000,
-				ExpectMax: pr.ExpectMax, ExpectTimeout: pr.ExpectTimeout})
+				ExpectMax: cmp.Or(s.max, pr.ExpectMax), ExpectTimeout: pr.ExpectTimeout})
 		}
 	}
 	return all

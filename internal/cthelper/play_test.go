@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,8 +24,10 @@ import (
 //	rewrite "text"         with the port that was announced
 //	rewrite+1 "text"       with the next one, because that was taken
 //	timeout SECONDS, drop, note TEXT
+//	then PROTO SRC:PORT -> DST:PORT
 //
 // Lines from "expect" on are what is expected; nothing is expected if there is none. A new flow begins with empty memory.
+// "then" is a flow that came of what was said before: one of the expectations so far must let it in.
 // A file is called like its helper, or like it and something behind a hyphen.
 type play struct {
 	t       testing.TB
@@ -41,6 +44,8 @@ type play struct {
 	payload []byte
 	want    []string
 	at      int // line of the packet
+
+	expected []flow.Expect // by all flows
 }
 
 func TestPlays(t *testing.T) {
@@ -109,6 +114,12 @@ func (p *play) read(line string) {
 	case words[0] == "send":
 		p.finish()
 		p.send(words[1:])
+	case words[0] == "then":
+		p.finish()
+		came := p.tuple(words[1], words[2], words[4])
+		if !slices.ContainsFunc(p.expected, func(e flow.Expect) bool { return fits(&e, &came) }) {
+			p.t.Errorf("%s:%d: nothing expects this flow", p.file, p.line)
+		}
 	default:
 		p.want = append(p.want, line)
 	}
@@ -116,15 +127,10 @@ func (p *play) read(line string) {
 
 func (p *play) begin(words []string) {
 	p.t.Helper()
-	transport := map[string]flow.Proto{"tcp": flow.TCP, "udp": flow.UDP}[words[0]]
-	tuple := func(src, dst string) flow.Tuple {
-		s, d := netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
-		return flow.Tuple{Src: s.Addr(), Dst: d.Addr(), SrcPort: s.Port(), DstPort: d.Port(), Proto: transport}
-	}
-	p.flow = flow.Flow{Has: flow.HasReply | flow.HasStatus, Orig: tuple(words[1], words[2])}
+	p.flow = flow.Flow{Has: flow.HasReply | flow.HasStatus, Orig: p.tuple(words[0], words[1], words[2])}
 	p.flow.Reply, _ = p.flow.Orig.Inverse()
 	if len(words) > 3 {
-		p.flow.Reply = tuple(words[4], words[5])
+		p.flow.Reply = p.tuple(words[0], words[4], words[5])
 		if p.flow.Reply.Dst != p.flow.Orig.Src || p.flow.Reply.DstPort != p.flow.Orig.SrcPort {
 			p.flow.Status |= flow.SrcNAT
 		}
@@ -133,11 +139,24 @@ func (p *play) begin(words []string) {
 		}
 	}
 	var ok bool
-	if p.helper, ok = Lookup(p.name, transport); !ok {
+	if p.helper, ok = Lookup(p.name, p.flow.Orig.Proto); !ok {
 		p.fatal("no helper %s for %s", p.name, words[0])
 	}
 	p.private = make([]byte, p.helper.PrivateLen)
 	p.seq = [2]uint32{1000, 5000}
+}
+
+func (p *play) tuple(transport, src, dst string) flow.Tuple {
+	p.t.Helper()
+	s, err := netip.ParseAddrPort(src)
+	if err != nil {
+		p.fatal("%v", err)
+	}
+	d, err := netip.ParseAddrPort(dst)
+	if err != nil {
+		p.fatal("%v", err)
+	}
+	return flow.Tuple{Src: s.Addr(), Dst: d.Addr(), SrcPort: s.Port(), DstPort: d.Port(), Proto: map[string]flow.Proto{"tcp": flow.TCP, "udp": flow.UDP}[transport]}
 }
 
 func (p *play) send(words []string) {
@@ -175,13 +194,28 @@ func (p *play) finish() {
 	p.packet.Payload = p.payload
 	p.seq[p.packet.direction()] = p.packet.Seq + uint32(len(p.payload))
 	before := string(p.payload)
-	got := describe(&p.packet, p.helper.Parse(&p.packet, p.private))
+	result := p.helper.Parse(&p.packet, p.private)
+	got := describe(&p.packet, result)
+	for i := range result.Announced {
+		p.expected = append(p.expected, result.Announced[i].Expect)
+	}
 	if before != string(p.payload) {
 		p.t.Errorf("%s:%d: the parser changed the payload", p.file, p.at)
 	}
 	if a, b := strings.Join(got, "\n"), strings.Join(p.want, "\n"); a != b {
 		p.t.Errorf("%s:%d: got\n%s\nwant\n%s", p.file, p.at, a, b)
 	}
+}
+
+// fits reports whether a flow is the expected one.
+func fits(e *flow.Expect, t *flow.Tuple) bool {
+	return e.Tuple.Proto == t.Proto && (e.Mask.Src.IsUnspecified() || e.Tuple.Src == t.Src) && e.Tuple.Dst == t.Dst &&
+		e.Tuple.SrcPort&e.Mask.SrcPort == t.SrcPort&e.Mask.SrcPort && e.Tuple.DstPort == t.DstPort
+}
+
+// describeFlow prints a flow like a play does.
+func describeFlow(t *flow.Tuple) string {
+	return fmt.Sprintf("%v %v -> %v", t.Proto, netip.AddrPortFrom(t.Src, t.SrcPort), netip.AddrPortFrom(t.Dst, t.DstPort))
 }
 
 // describe prints a result like a play does.

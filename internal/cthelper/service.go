@@ -68,6 +68,7 @@ type worker struct {
 	private  []byte // of its flow
 	dropped  uint32 // of the queue, as was last told
 	looked   time.Time
+	counters counters
 }
 
 // Open registers the helpers and binds to their queues. The error is that of the first that cannot be started.
@@ -212,6 +213,7 @@ func (w *worker) lookForLosses() {
 	}
 	w.looked = now
 	if dropped := w.queue.Dropped(); dropped != w.dropped {
+		w.counters.unread.Add(uint64(dropped - w.dropped))
 		w.log.Error("the socket of queue %d is full: %d packets passed without helper `%s' reading them", w.Queue, dropped-w.dropped, w.Name)
 		w.dropped = dropped
 	}
@@ -245,6 +247,7 @@ func (w *worker) decide(ctx context.Context, d *Delivery) Verdict {
 	clear(w.private)
 	copy(w.private, d.Private)
 	w.packet = Packet{Flow: &d.Flow, State: d.State, Seq: view.seq(), Payload: view.Payload()}
+	w.counters.read.Add(1)
 	r := w.protocol.Parse(&w.packet, w.private)
 	if r.Note != "" {
 		w.log.Notice("%s", r.Note)
@@ -256,6 +259,7 @@ func (w *worker) decide(ctx context.Context, d *Delivery) Verdict {
 	if len(r.Announced) > 0 {
 		w.announce(ctx, &view, r.Announced, &v)
 	}
+	w.counters.count(&v)
 	return v
 }
 
@@ -269,11 +273,15 @@ func (w *worker) announce(ctx context.Context, view *packetView, all []Announcem
 			if i == len(all)-1 {
 				v.Expect = &a.Expect
 			} else if err := w.expect(ctx, &a.Expect); err != nil {
+				w.counters.refused.Add(1)
 				w.log.Error("cannot expect what helper `%s' has read: %v", w.Name, err)
+			} else {
+				w.counters.expected.Add(1)
 			}
 			continue
 		}
 		if err := w.expectAnywhere(ctx, &a.Expect); err != nil {
+			w.counters.refused.Add(1)
 			w.log.Error("no port for what helper `%s' has read, dropping the packet: %v", w.Name, err)
 			w.forget(ctx, made)
 			v.Drop, v.Expect = true, nil
@@ -292,6 +300,7 @@ func (w *worker) announce(ctx context.Context, view *packetView, all []Announcem
 		v.Drop, v.Expect = true, nil
 		return
 	}
+	w.counters.expected.Add(uint64(len(made)))
 	v.Packet = packet
 }
 

@@ -169,7 +169,8 @@ type bench struct {
 	peer *nfnetlinktest.Peer
 	table
 	lines
-	id uint32
+	id     uint32
+	worker *worker
 }
 
 func newBench(t *testing.T, name string, transport flow.Proto) *bench {
@@ -181,6 +182,7 @@ func newBench(t *testing.T, name string, transport flow.Proto) *bench {
 		t.Fatalf("no helper %s", name)
 	}
 	w := newWorker(&Instance{Name: name, Queue: testQueue}, protocol, q, &b.table, &limitedLog{log: &b.lines})
+	b.worker = w
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- w.run(ctx) }()

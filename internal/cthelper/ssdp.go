@@ -17,7 +17,9 @@ import (
 
 const ssdpName = "ssdp"
 
-var ssdpGroups = []netip.Addr{netip.MustParseAddr("239.255.255.250"), netip.MustParseAddr("ff02::c"), netip.MustParseAddr("ff05::c")}
+// ssdpGroups are FF0X::C in the scopes of link, site and world (IANA, IPv6 Multicast Address Space Registry); GUPnP asks the last of them
+// from a global address.
+var ssdpGroups = []netip.Addr{netip.MustParseAddr("239.255.255.250"), netip.MustParseAddr("ff02::c"), netip.MustParseAddr("ff05::c"), netip.MustParseAddr("ff0e::c")}
 
 func parseSSDP(p *Packet, _ []byte) Result {
 	var a Announcement
