@@ -118,8 +118,8 @@ func (d *Daemon) commitFlows(ctx context.Context) (c committed, err error) {
 func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	built := make(chan *shipment, 4)
-	empty := make(chan *shipment, cap(built)+2)
+	built, shipped := make(chan *shipment, 4), make(chan *shipment, 4)
+	empty := make(chan *shipment, cap(built)+cap(shipped)+3)
 	for range cap(empty) {
 		empty <- &shipment{flows: make([]told, 0, conntrack.MaxBatch)}
 	}
@@ -127,19 +127,31 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 		defer close(built)
 		d.buildCommit(ctx, built, empty)
 	}()
+	// What waits for the kernel does not wait for the loop.
+	taken := make(chan struct{})
+	go func() {
+		defer close(taken)
+		for s := range shipped {
+			if take {
+				d.call(ctx, func() {
+					for i := range s.flows {
+						d.takeMade(&s.flows[i])
+					}
+				})
+			}
+			s.flows = s.flows[:0]
+			empty <- s
+		}
+	}()
+	defer func() {
+		close(shipped)
+		<-taken
+	}()
 	for s := range built {
 		if err := d.ship(ctx, s, &c); err != nil {
 			return c, err
 		}
-		if take {
-			d.call(ctx, func() {
-				for i := range s.flows {
-					d.takeMade(&s.flows[i])
-				}
-			})
-		}
-		s.flows = s.flows[:0]
-		empty <- s
+		shipped <- s
 	}
 	return c, ctx.Err()
 }

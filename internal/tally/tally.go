@@ -1,6 +1,7 @@
 package tally
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 
@@ -30,17 +31,14 @@ type Group struct {
 // about 100 bytes each, and not with the number of flows. It is for one goroutine.
 type Tally struct {
 	by     []Field
-	index  map[string]int // packed values to a place in keys and sums
-	keys   []string
-	sums   []Sum
+	groups groups
+	sums   []Sum // by the number of the group
 	total  Sum
 	packed []byte // of the flow being added
 }
 
 // New returns a tally by the given fields. Without any, all flows are one group.
-func New(by ...Field) *Tally {
-	return &Tally{by: slices.Clone(by), index: make(map[string]int)}
-}
+func New(by ...Field) *Tally { return &Tally{by: slices.Clone(by)} }
 
 // Add counts f, of which nothing is kept. It allocates only for a new group.
 func (t *Tally) Add(f *flow.Flow) {
@@ -48,21 +46,18 @@ func (t *Tally) Add(f *flow.Flow) {
 	for _, field := range t.by {
 		t.packed = field.pack(t.packed, f)
 	}
-	i, ok := t.index[string(t.packed)]
-	if !ok {
-		i = t.group(string(t.packed))
-	}
+	i := t.group(t.packed, hashOf(t.packed))
 	one := Sum{1, f.OrigCounters.Packets + f.ReplyCounters.Packets, f.OrigCounters.Bytes + f.ReplyCounters.Bytes}
 	t.sums[i].add(&one)
 	t.total.add(&one)
 }
 
-// group begins a new group.
-func (t *Tally) group(key string) int {
-	i := len(t.keys)
-	t.index[key] = i
-	t.keys = append(t.keys, key)
-	t.sums = append(t.sums, Sum{})
+// group is the number of a group, a new one if there is none yet.
+func (t *Tally) group(key []byte, hash uint32) int {
+	i, isNew := t.groups.put(key, hash)
+	if isNew {
+		t.sums = append(t.sums, Sum{})
+	}
 	return i
 }
 
@@ -71,12 +66,8 @@ func (t *Tally) Merge(other *Tally) {
 	if !slices.Equal(t.by, other.by) {
 		panic("tally: merged with one by other fields")
 	}
-	for i, key := range other.keys {
-		at, ok := t.index[key]
-		if !ok {
-			at = t.group(key)
-		}
-		t.sums[at].add(&other.sums[i])
+	for i := range other.sums {
+		t.sums[t.group(other.groups.key(i), other.groups.hashes[i])].add(&other.sums[i])
 	}
 	t.total.add(&other.total)
 }
@@ -85,7 +76,7 @@ func (t *Tally) Merge(other *Tally) {
 // total still has the flows of the others. A group that comes back begins at 0, so that from then on groups may be
 // larger than they seem.
 func (t *Tally) Prune(n int) {
-	if n >= len(t.keys) {
+	if n >= len(t.sums) {
 		return
 	}
 	sizes := make([]uint64, len(t.sums))
@@ -96,10 +87,10 @@ func (t *Tally) Prune(n int) {
 	stay := sizes[len(sizes)-n:]
 	least := sizes[len(sizes)-n-1] // of those that are forgotten, the largest
 	equal, _ := slices.BinarySearch(stay, least+1)
-	keys, sums := t.keys, t.sums
-	clear(t.index) // and keep its memory: it will be as large again
-	t.keys, t.sums = t.keys[:0], t.sums[:0]
-	for i := range keys {
+	old, sums := t.groups, t.sums
+	t.groups, t.sums = groups{index: old.index}, nil
+	clear(t.groups.index) // and keep its memory: it will be as large again
+	for i := range sums {
 		size := sums[i].Flows
 		if size < least || size == least && equal == 0 {
 			continue
@@ -107,37 +98,35 @@ func (t *Tally) Prune(n int) {
 		if size == least {
 			equal--
 		}
-		sum := sums[i] // group overwrites what lies before
-		t.sums[t.group(keys[i])] = sum
+		t.sums[t.group(old.key(i), old.hashes[i])] = sums[i]
 	}
-	clear(keys[len(t.keys):])
 }
 
 // Total is the sum of all flows.
 func (t *Tally) Total() Sum { return t.total }
 
 // Groups is how many groups there are.
-func (t *Tally) Groups() int { return len(t.keys) }
+func (t *Tally) Groups() int { return len(t.sums) }
 
 // Top returns the n largest groups by the measure, largest first, and all of them if n is
 // negative. Of equal ones, those with the lower values come first, so that the result does not depend
 // on the order in which the flows came.
 func (t *Tally) Top(n int, measure Measure) []Group {
-	if n < 0 || n > len(t.keys) {
-		n = len(t.keys)
+	if n < 0 || n > len(t.sums) {
+		n = len(t.sums)
 	}
 	size := measure.of
 	order := func(a, b int) int {
-		return cmp.Or(cmp.Compare(size(&t.sums[b]), size(&t.sums[a])), cmp.Compare(t.keys[a], t.keys[b]))
+		return cmp.Or(cmp.Compare(size(&t.sums[b]), size(&t.sums[a])), bytes.Compare(t.groups.key(a), t.groups.key(b)))
 	}
 	best := make([]int, 0, n+1)
-	if n == len(t.keys) {
-		for i := range t.keys {
+	if n == len(t.sums) {
+		for i := range t.sums {
 			best = append(best, i)
 		}
 		slices.SortFunc(best, order)
 	} else {
-		for i := range t.keys {
+		for i := range t.sums {
 			if len(best) == n && (n == 0 || order(i, best[n-1]) > 0) {
 				continue
 			}
@@ -147,7 +136,7 @@ func (t *Tally) Top(n int, measure Measure) []Group {
 	}
 	groups := make([]Group, len(best))
 	for i, at := range best {
-		groups[i] = Group{t.unpack(t.keys[at]), t.sums[at]}
+		groups[i] = Group{t.unpack(string(t.groups.key(at))), t.sums[at]}
 	}
 	return groups
 }

@@ -29,8 +29,8 @@ type Killer interface {
 	Forget()
 }
 
-// share is how much of one processor sweeps may use: large tables are read less often. With the rest it stays below a quarter.
-const share = 0.22
+// share is how much of one processor sweeps may use: large tables are read less often. With the rest, and what is not a sweep, it stays below a quarter.
+const share = 0.17
 
 // Pace tells when the table may be read again that was read at begin: after the interval, or later if that cost much.
 func Pace(begin time.Time, interval, cost time.Duration) time.Time {
