@@ -86,6 +86,9 @@ func (c *call) fields() (by []tally.Field, err error) {
 	return by, nil
 }
 
+// mostReserved is for how many groups there is room at once; more are rare.
+const mostReserved = 4 << 20
+
 // tally counts what is selected, on all processors.
 func (c *call) tally(s *source, by []tally.Field) (*tally.Tally, error) {
 	t, err := c.table(s, false)
@@ -93,7 +96,12 @@ func (c *call) tally(s *source, by []tally.Field) (*tally.Tally, error) {
 		return nil, err
 	}
 	defer t.Close()
+	entries := 0
+	if u, err := s.client.Count(c.ctx); err == nil {
+		entries = int(u.Entries)
+	}
 	var mu sync.Mutex
+	made := 0
 	var idle []*tally.Tally // one for each worker
 	err = t.Chunks(c.ctx, s.narrow, func(chunk *table.Chunk) error {
 		mu.Lock()
@@ -101,9 +109,18 @@ func (c *call) tally(s *source, by []tally.Field) (*tally.Tally, error) {
 		if last := len(idle) - 1; last >= 0 {
 			mine, idle = idle[last], idle[:last]
 		}
+		first := mine == nil && made == 0
+		if mine == nil {
+			made++
+		}
 		mu.Unlock()
 		if mine == nil {
 			mine = tally.New(by...)
+			if first { // to which the others are added
+				mine.Reserve(min(entries, mostReserved))
+			} else {
+				mine.Reserve(min(entries/2, mostReserved))
+			}
 		}
 		for f := range chunk.Flows() {
 			if s.query.Match(f, s.now) {

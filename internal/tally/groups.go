@@ -3,6 +3,7 @@ package tally
 import (
 	"bytes"
 	"hash/maphash"
+	"slices"
 )
 
 // groups numbers keys in the order in which they come. There may be a million of them, so they lie one behind the other in one piece of memory, and
@@ -44,6 +45,15 @@ func (g *groups) put(key []byte, hash uint32) (i int, isNew bool) {
 	g.hashes = append(g.hashes, hash)
 	g.index[at] = uint32(len(g.hashes))
 	return len(g.hashes) - 1, true
+}
+
+// reserve makes room for n more keys of so many fields.
+func (g *groups) reserve(n, fields int) {
+	const usual = 6 // bytes of a field: most are addresses of IPv4, or ports
+	g.hashes, g.ends, g.bytes = slices.Grow(g.hashes, n), slices.Grow(g.ends, n), slices.Grow(g.bytes, usual*fields*n)
+	for n += len(g.hashes); n > len(g.index)/4*3; {
+		g.grow()
+	}
 }
 
 func (g *groups) grow() {

@@ -208,3 +208,20 @@ func TestPruneKeepsTheLargest(t *testing.T) {
 		t.Errorf("%d groups, %v", all.Groups(), all.Total())
 	}
 }
+
+// TestReserve: groups that there is room for cost no allocation.
+func TestReserve(t *testing.T) {
+	tl := tally.New(tally.Src)
+	tl.Reserve(1000)
+	f := flow.Flow{Orig: flow.Tuple{Proto: flow.TCP, Src: netip.MustParseAddr("10.0.0.0"), Dst: netip.MustParseAddr("10.9.9.9")}}
+	tl.Add(&f)
+	if n := testing.AllocsPerRun(900, func() {
+		f.Orig.Src = f.Orig.Src.Next()
+		tl.Add(&f)
+	}); n != 0 {
+		t.Errorf("%v allocations for a group", n)
+	}
+	if tl.Groups() != 902 || len(tl.Top(3, tally.ByFlows)) != 3 {
+		t.Errorf("%d groups", tl.Groups())
+	}
+}
