@@ -34,6 +34,8 @@ func loggedEnds(t *testing.T, tl tool, general string) string {
 	n := newNode(t, "a", left, tl)
 	stats := filepath.Join(n.dir, "stats")
 	n.write("conf", fmt.Sprintf("Stats { LogFile %s }\n%s", stats, n.general(general)))
+	// Otherwise a flow that began while nobody on the whole machine listened would never cause an event.
+	left.Sysctl("net/netfilter/nf_conntrack_events", "1")
 	n.load("-I -p udp -s 192.0.2.9 -d 198.51.100.1 --sport 5 --dport 53 -t 5000\n") // before the start
 	n.start()
 	n.load(`-I -p udp -s 192.0.2.1 -d 198.51.100.1 --sport 1 --dport 53 -t 5000
