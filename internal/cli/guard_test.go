@@ -563,10 +563,12 @@ func TestGuardTellsLogs(t *testing.T) {
 	nstest.NeedTool(t, "unshare", "socat")
 	s := newSentry(t)
 	before := []string{"unshare", "--mount", "sh", "-c", `set -e; mount --make-rprivate /; mount -t tmpfs none /run; mkdir -p /run/systemd/journal
-socat -u UNIX-RECV:/run/systemd/journal/socket OPEN:` + s.dir + `/journal,creat &
-socat -u UNIX-RECV:/run/log OPEN:` + s.dir + `/syslog,creat &
+socat -u UNIX-RECV:/run/systemd/journal/socket OPEN:` + s.dir + `/journal,creat & journal=$!
+socat -u UNIX-RECV:/run/log OPEN:` + s.dir + `/syslog,creat & syslog=$!
+trap 'kill $journal $syslog' EXIT
 until [ -S /run/log ] && [ -S /run/systemd/journal/socket ]; do sleep 0.05; done
-trap 'kill $(jobs -p)' EXIT; "$@" & wait $!`, "sh"}
+"$@" & guard=$!
+trap 'kill $journal $syslog $guard' EXIT; wait $guard`, "sh"}
 	s.startBy(before, "--syslog", "--journal", "--for", "4s")
 	s.scan(1000, 30)
 	s.cmd.Wait()
