@@ -563,8 +563,8 @@ func TestGuardTellsLogs(t *testing.T) {
 	nstest.NeedTool(t, "unshare", "socat")
 	s := newSentry(t)
 	before := []string{"unshare", "--mount", "sh", "-c", `set -e; mount --make-rprivate /; mount -t tmpfs none /run; mkdir -p /run/systemd/journal
-socat -u UNIX-RECV:/run/systemd/journal/socket OPEN:` + s.dir + `/journal,creat & journal=$!
-socat -u UNIX-RECV:/run/log OPEN:` + s.dir + `/syslog,creat & syslog=$!
+timeout 30 socat -u UNIX-RECV:/run/systemd/journal/socket OPEN:` + s.dir + `/journal,creat & journal=$!
+timeout 30 socat -u UNIX-RECV:/run/log OPEN:` + s.dir + `/syslog,creat & syslog=$!
 trap 'kill $journal $syslog' EXIT
 until [ -S /run/log ] && [ -S /run/systemd/journal/socket ]; do sleep 0.05; done
 "$@" & guard=$!
