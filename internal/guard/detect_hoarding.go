@@ -24,7 +24,7 @@ func (e *Engine) hoards() {
 		return
 	}
 	limit := r.value("flows")
-	e.sources.each(0, 1, func(_ uint32, h *host, s *source) {
+	e.sources.each(func(h *host, s *source) {
 		idle := float64(s.idle)
 		if idle < limit {
 			return

@@ -16,17 +16,11 @@ type translation struct {
 // inUse is how many flows there are of a translation.
 type inUse struct {
 	flows uint32
-	ripe  bool
 }
 
 func (u *inUse) worth() uint64 {
-	if u.ripe {
-		return 1 << 40
-	}
 	return uint64(u.flows)
 }
-
-func (u *inUse) ripeFlag() *bool { return &u.ripe }
 
 // translated counts a flow whose source is translated; n is negative when it ends.
 func (e *Engine) translated(f *flow.Flow, n int) {
@@ -52,12 +46,12 @@ func (e *Engine) translated(f *flow.Flow, n int) {
 	u := &e.translations.at(at).V
 	u.flows = stepped(u.flows, n)
 	if float64(u.flows) >= r.value("used")*r.value("ports") {
-		ripens(&e.ripe.translations, at, &u.ripe)
+		e.translations.ripen(at)
 	}
 }
 
 // judgeTranslation looks whether a public address runs out of ports.
-func (e *Engine) judgeTranslation(_ uint32, k *translation, u *inUse) (near bool) {
+func (e *Engine) judgeTranslation(k *translation, u *inUse) (near bool) {
 	r := e.rules.Of[PortExhaustion]
 	if r == nil {
 		return false

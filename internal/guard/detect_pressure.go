@@ -74,7 +74,7 @@ type busy struct {
 
 // busiest are the sources with most flows in the table.
 func (e *Engine) busiest(n int) (best []busy) {
-	e.sources.each(0, 1, func(_ uint32, h *host, s *source) {
+	e.sources.each(func(h *host, s *source) {
 		if s.live == 0 || len(best) == n && s.live <= best[n-1].flows {
 			return
 		}

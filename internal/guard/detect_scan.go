@@ -53,7 +53,7 @@ func (e *Engine) tries(f *flow.Flow, s *source, n uint32) {
 		s.count++
 	}
 	if int(s.count) >= least {
-		ripens(&e.ripe.sources, n, &s.ripe)
+		e.sources.ripen(n)
 	}
 }
 
@@ -79,7 +79,7 @@ func (e *Engine) refused(f *flow.Flow, n uint32) {
 		t.flags |= refused
 		s.seen = e.now
 		if s.count > 1 {
-			ripens(&e.ripe.sources, n, &s.ripe)
+			e.sources.ripen(n)
 		}
 	}
 }

@@ -24,17 +24,11 @@ type halfOpen struct {
 	completed   window
 	seen        uint32
 	detail      uint32 // number and 1 of a flood; 0: there is none
-	ripe        bool
 }
 
 func (h *halfOpen) worth() uint64 {
-	if h.ripe {
-		return 1 << 40
-	}
 	return uint64(h.unanswered) + uint64(h.uncompleted) + uint64(h.completed.now)
 }
-
-func (h *halfOpen) ripeFlag() *bool { return &h.ripe }
 
 // flood is a look at who opens flows to a service where many are half-open.
 type flood struct {
@@ -77,7 +71,7 @@ func (e *Engine) opensHalf(f *flow.Flow, r *remembered) {
 	h.begun.add(e.now, seconds(rule, "within"), 1<<r.shift)
 	limit := uint32(rule.value("half-open"))
 	if all := h.unanswered + h.uncompleted; all >= limit/2 {
-		ripens(&e.ripe.services, n, &h.ripe)
+		e.services.ripen(n)
 		e.lookCloser(f, h)
 	}
 }
@@ -163,7 +157,7 @@ const halfOpenLife = 60
 
 // judgeService looks for a flood: more flows are half-open than were completed meanwhile, and it is now that they are not being completed. Half-open flows that
 // a rush has left behind are many, too, compared with what little is completed after it.
-func (e *Engine) judgeService(_ uint32, s *service, h *halfOpen) (near bool) {
+func (e *Engine) judgeService(s *service, h *halfOpen) (near bool) {
 	r := e.rules.Of[SYNFlood]
 	if r == nil {
 		e.drain(h)

@@ -11,17 +11,11 @@ import (
 type sender struct {
 	kbytes window
 	seen   uint32
-	ripe   bool
 }
 
 func (s *sender) worth() uint64 {
-	if s.ripe {
-		return 1 << 40
-	}
 	return uint64(s.kbytes.now) + uint64(s.kbytes.last)
 }
-
-func (s *sender) ripeFlag() *bool { return &s.ripe }
 
 // sent counts what the opener of a flow has sent to the outside since it was counted last.
 func (e *Engine) sent(f *flow.Flow, r *remembered) {
@@ -40,7 +34,7 @@ func (e *Engine) sent(f *flow.Flow, r *remembered) {
 	s.seen = e.now
 	s.kbytes.add(e.now, seconds(rule, "within"), saturated(uint64(more)<<r.shift))
 	if float64(s.kbytes.now)+float64(s.kbytes.last) >= rule.value("bytes")/1024 {
-		ripens(&e.ripe.senders, n, &s.ripe)
+		e.senders.ripen(n)
 	}
 }
 
@@ -49,7 +43,7 @@ func (e *Engine) inside(a netip.Addr) bool {
 }
 
 // judgeSender looks whether a source sends very much to the outside.
-func (e *Engine) judgeSender(_ uint32, h *host, s *sender) (near bool) {
+func (e *Engine) judgeSender(h *host, s *sender) (near bool) {
 	r := e.rules.Of[Upload]
 	if r == nil {
 		return false

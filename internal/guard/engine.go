@@ -28,7 +28,6 @@ type Engine struct {
 	tried        targets
 	floods       []flood // details of few services
 
-	ripe      ripeness
 	incidents incidents
 	pressure  pressure
 	reading   bool
@@ -36,9 +35,6 @@ type Engine struct {
 	cleaned   uint32
 	figures   Figures
 }
-
-// ripeness are the places that are near a limit, and so are looked at in each Tick.
-type ripeness struct{ sources, destinations, services, translations, senders []uint32 }
 
 // host is an address in a zone.
 type host struct {
@@ -205,9 +201,9 @@ func (e *Engine) BeginReading(now time.Time) {
 	e.at(now)
 	e.reading = true
 	e.flows.epoch++
-	e.sources.each(0, 1, func(_ uint32, _ *host, s *source) { s.live, s.idle = 0, 0 })
-	e.services.each(0, 1, func(_ uint32, _ *service, h *halfOpen) { h.unanswered, h.uncompleted = 0, 0 })
-	e.translations.each(0, 1, func(_ uint32, _ *translation, u *inUse) { u.flows = 0 })
+	e.sources.each(func(_ *host, s *source) { s.live, s.idle = 0, 0 })
+	e.services.each(func(_ *service, h *halfOpen) { h.unanswered, h.uncompleted = 0, 0 })
+	e.translations.each(func(_ *translation, u *inUse) { u.flows = 0 })
 }
 
 // Read takes in a flow of the table.
@@ -281,42 +277,11 @@ func (e *Engine) Tick(now time.Time) []Finding {
 
 // look judges what is near a limit.
 func (e *Engine) look() {
-	e.ripe.sources = each(e.ripe.sources, e.sources, e.judgeSource)
-	e.ripe.destinations = each(e.ripe.destinations, e.destinations, e.judgeDestination)
-	e.ripe.services = each(e.ripe.services, e.services, e.judgeService)
-	e.ripe.senders = each(e.ripe.senders, e.senders, e.judgeSender)
-	e.ripe.translations = each(e.ripe.translations, e.translations, e.judgeTranslation)
-}
-
-// ripening is what can be near a limit.
-type ripening[V any] interface {
-	*V
-	ripeFlag() *bool
-}
-
-// each judges the places of a list and returns the list of those that stay near a limit.
-func each[K comparable, V any, P ripening[V]](list []uint32, p *places[K, V], judge func(n uint32, k *K, v *V) (near bool)) []uint32 {
-	stay := list[:0]
-	for _, n := range list {
-		at := p.at(n)
-		flag := P(&at.V).ripeFlag()
-		if !*flag {
-			continue // it was given to another
-		}
-		*flag = judge(n, &at.key, &at.V)
-		if *flag {
-			stay = append(stay, n)
-		}
-	}
-	return stay
-}
-
-// ripens puts a place on a list.
-func ripens(list *[]uint32, n uint32, flag *bool) {
-	if !*flag {
-		*flag = true
-		*list = append(*list, n)
-	}
+	e.sources.look(e.judgeSource)
+	e.destinations.look(e.judgeDestination)
+	e.services.look(e.judgeService)
+	e.senders.look(e.judgeSender)
+	e.translations.look(e.judgeTranslation)
 }
 
 // clean forgets, piece by piece, what has been quiet for long.
@@ -324,32 +289,15 @@ func (e *Engine) clean() {
 	const parts = 64
 	part := e.cleaned % parts
 	e.cleaned++
-	e.sources.each(part, parts, func(n uint32, _ *host, s *source) {
+	quiet := func(seen, span uint32) bool { return e.now-seen > span }
+	e.sources.clean(part, parts, func(s *source) bool {
 		e.expire(s)
-		if s.live == 0 && s.tried == 0 && !s.ripe && e.now-s.seen > quietSource {
-			e.sources.remove(n)
-		}
+		return s.live == 0 && s.tried == 0 && quiet(s.seen, quietSource)
 	})
-	e.destinations.each(part, parts, func(n uint32, _ *host, d *destination) {
-		if !d.ripe && e.now-d.seen > quietDestination {
-			e.destinations.remove(n)
-		}
-	})
-	e.services.each(part, parts, func(n uint32, _ *service, h *halfOpen) {
-		if h.unanswered+h.uncompleted == 0 && !h.ripe && e.now-h.seen > quietSource {
-			e.services.remove(n)
-		}
-	})
-	e.senders.each(part, parts, func(n uint32, _ *host, s *sender) {
-		if !s.ripe && e.now-s.seen > quietSender {
-			e.senders.remove(n)
-		}
-	})
-	e.translations.each(part, parts, func(n uint32, _ *translation, u *inUse) {
-		if u.flows == 0 && !u.ripe {
-			e.translations.remove(n)
-		}
-	})
+	e.destinations.clean(part, parts, func(d *destination) bool { return quiet(d.seen, quietDestination) })
+	e.services.clean(part, parts, func(h *halfOpen) bool { return h.unanswered+h.uncompleted == 0 && quiet(h.seen, quietSource) })
+	e.senders.clean(part, parts, func(s *sender) bool { return quiet(s.seen, quietSender) })
+	e.translations.clean(part, parts, func(u *inUse) bool { return u.flows == 0 })
 }
 
 // After so many seconds without a flow a place is given back; what has been usual is lost with it.

@@ -95,7 +95,7 @@ func checkGauges(t *testing.T, e *Engine) {
 		}
 	}
 	live, open, targets := 0, 0, 0
-	e.sources.each(0, 1, func(_ uint32, _ *host, s *source) {
+	e.sources.each(func(_ *host, s *source) {
 		live += int(s.live)
 		list := e.tried.list(s.tried, nil)
 		if len(list) != int(s.count) {
@@ -103,7 +103,7 @@ func checkGauges(t *testing.T, e *Engine) {
 		}
 		targets += len(list)
 	})
-	e.services.each(0, 1, func(_ uint32, _ *service, h *halfOpen) { open += int(h.unanswered) + int(h.uncompleted) })
+	e.services.each(func(_ *service, h *halfOpen) { open += int(h.unanswered) + int(h.uncompleted) })
 	if flows != e.flows.used || live != flows || open != half || targets != e.tried.used {
 		t.Fatalf("%d flows remembered, counted %d; live %d; half-open %d, of services %d; %d targets, counted %d", flows, e.flows.used, live, half, open, targets, e.tried.used)
 	}

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"hash/maphash"
+	"math"
 	"math/rand/v2"
 )
 
@@ -19,10 +20,12 @@ type places[K comparable, V any] struct {
 	worth   func(*V) uint64
 	leaving func(*V) // is called before a place is given to another or taken back
 	evicted *uint64
+	ripe    []uint32 // places near a limit; some may have been given to others since
 }
 
 type place[K comparable, V any] struct {
 	key  K
+	ripe bool
 	hash uint32 // upper half, 0: free
 	V    V
 }
@@ -127,7 +130,7 @@ func (p *places[K, V]) evict() {
 	first := rand.Uint32N(uint32(p.made))
 	for i := uint32(0); i < tries || !found; i++ {
 		n := (first + i) % uint32(p.made) // neighbours are quicker to look at
-		if e := p.at(n); e.hash != 0 && (!found || p.worth(&e.V) < p.worth(&p.at(least).V)) {
+		if p.at(n).hash != 0 && (!found || p.loss(n) < p.loss(least)) {
 			least, found = n, true
 		}
 	}
@@ -135,11 +138,53 @@ func (p *places[K, V]) evict() {
 	p.remove(least)
 }
 
-// each visits all places, or a part of them: those whose number has the remainder part by parts.
-func (p *places[K, V]) each(part, parts uint32, visit func(n uint32, k *K, v *V)) {
-	for n := part; n < uint32(p.made); n += parts {
+// loss is what is lost with a place. Those near a limit go last.
+func (p *places[K, V]) loss(n uint32) uint64 {
+	if e := p.at(n); !e.ripe {
+		return p.worth(&e.V)
+	}
+	return math.MaxUint64
+}
+
+// ripen has a place judged with the next look, since it is near a limit.
+func (p *places[K, V]) ripen(n uint32) {
+	if e := p.at(n); !e.ripe {
+		e.ripe = true
+		p.ripe = append(p.ripe, n)
+	}
+}
+
+// look judges the places near a limit; those that stay so are judged with the next look, too.
+func (p *places[K, V]) look(judge func(*K, *V) (near bool)) {
+	list := p.ripe[:0]
+	for _, n := range p.ripe {
+		if e := p.at(n); e.ripe { // or it is another's, or comes a second time
+			e.ripe = false
+			list = append(list, n)
+		}
+	}
+	p.ripe = list[:0]
+	for _, n := range list {
+		if e := p.at(n); judge(&e.key, &e.V) {
+			p.ripen(n)
+		}
+	}
+}
+
+// each visits all places.
+func (p *places[K, V]) each(visit func(*K, *V)) {
+	for n := range uint32(p.made) {
 		if e := p.at(n); e.hash != 0 {
-			visit(n, &e.key, &e.V)
+			visit(&e.key, &e.V)
+		}
+	}
+}
+
+// clean takes back the places that are idle and not near a limit, of a part of all: those whose number has the remainder part by parts.
+func (p *places[K, V]) clean(part, parts uint32, idle func(*V) bool) {
+	for n := part; n < uint32(p.made); n += parts {
+		if e := p.at(n); e.hash != 0 && idle(&e.V) && !e.ripe {
+			p.remove(n)
 		}
 	}
 }

@@ -65,17 +65,11 @@ type destination struct {
 	rate  window
 	usual usual
 	seen  uint32
-	ripe  bool
 }
 
 func (d *destination) worth() uint64 {
-	if d.ripe {
-		return 1 << 40
-	}
 	return uint64(d.rate.now) + uint64(d.rate.last)
 }
-
-func (d *destination) ripeFlag() *bool { return &d.ripe }
 
 // openedTo counts what is opened to a destination.
 func (e *Engine) openedTo(f *flow.Flow) {
@@ -87,11 +81,11 @@ func (e *Engine) openedTo(f *flow.Flow) {
 	d := &e.destinations.at(n).V
 	d.seen = e.now
 	if e.counts(r, &d.rate, &d.usual) {
-		ripens(&e.ripe.destinations, n, &d.ripe)
+		e.destinations.ripen(n)
 	}
 }
 
-func (e *Engine) judgeDestination(_ uint32, h *host, d *destination) (near bool) {
+func (e *Engine) judgeDestination(h *host, d *destination) (near bool) {
 	r := e.rules.Of[DestinationRate]
 	if r == nil {
 		return false

@@ -16,7 +16,6 @@ type source struct {
 	idle     uint32 // of them, as the last reading had it
 	tried    uint32 // list of targets
 	count    uint16 // of them
-	ripe     bool
 	seen     uint32
 	flows    uint32 // opened at all
 	doubt    uint32 // since when hardly anything is answered; 0: it is
@@ -24,13 +23,8 @@ type source struct {
 
 // worth is more the more there is to lose.
 func (s *source) worth() uint64 {
-	if s.ripe {
-		return 1 << 40
-	}
 	return uint64(s.live) + uint64(s.flows) + 8*uint64(s.count)
 }
-
-func (s *source) ripeFlag() *bool { return &s.ripe }
 
 // source is the number of the place of a flow's source.
 func (e *Engine) source(f *flow.Flow) uint32 {
@@ -44,7 +38,7 @@ func (e *Engine) openedBy(f *flow.Flow, s *source, n uint32) {
 	s.flows = saturated(uint64(s.flows) + uint64(e.weight()))
 	if r := e.rules.Of[SourceRate]; r != nil && r.Where.Match(f, e.clock) {
 		if e.counts(r, &s.rate, &s.usual) {
-			ripens(&e.ripe.sources, n, &s.ripe)
+			e.sources.ripen(n)
 		}
 	}
 	r := e.rules.Of[Unreplied]
@@ -58,7 +52,7 @@ func (e *Engine) openedBy(f *flow.Flow, s *source, n uint32) {
 	}
 	s.answered.roll(e.now, span)
 	if o, a := s.opened.now+s.opened.last, s.answered.now+s.answered.last; float64(o) >= r.value("flows") && float64(o-min(o, a)) >= r.value("share")*float64(o)/2 {
-		ripens(&e.ripe.sources, n, &s.ripe)
+		e.sources.ripen(n)
 	}
 }
 
@@ -71,7 +65,7 @@ func (e *Engine) openedSpan() uint32 {
 }
 
 // judgeSource looks at a source that is near a limit.
-func (e *Engine) judgeSource(n uint32, h *host, s *source) (near bool) {
+func (e *Engine) judgeSource(h *host, s *source) (near bool) {
 	if r := e.rules.Of[SourceRate]; r != nil {
 		if v, ok := e.tooFast(r, &s.rate, &s.usual); ok {
 			near = true
