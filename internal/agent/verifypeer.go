@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -65,13 +66,16 @@ func keepCommon(all, still map[flow.Key]flow.Flow) {
 // differences tells of flows in the order of their addresses.
 func (r *report) differences(what string, flows map[flow.Key]flow.Flow) {
 	r.shown = 0
-	keys := slices.SortedFunc(maps.Keys(flows), func(a, b flow.Key) int {
-		return slices.Compare([]byte(fmt.Sprint(a)), []byte(fmt.Sprint(b)))
-	})
-	for _, k := range keys {
+	for _, k := range slices.SortedFunc(maps.Keys(flows), byAddress) {
 		f := flows[k]
 		r.difference(what, &f)
 	}
+}
+
+func byAddress(a, b flow.Key) int {
+	return cmp.Or(cmp.Compare(a.Zone, b.Zone), cmp.Compare(a.Family, b.Family), cmp.Compare(a.Proto, b.Proto),
+		bytes.Compare(a.Src[:], b.Src[:]), cmp.Compare(a.SrcPort, b.SrcPort),
+		bytes.Compare(a.Dst[:], b.Dst[:]), cmp.Compare(a.DstPort, b.DstPort), cmp.Compare(a.TupleZone, b.TupleZone))
 }
 
 type peerComparison struct {

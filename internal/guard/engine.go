@@ -30,8 +30,8 @@ type Engine struct {
 
 	incidents incidents
 	pressure  pressure
-	reading   bool
-	shift     uint8 // one flow in 1<<shift is judged
+	ended     map[uint64]struct{} // flows that have ended since a reading began; nil: there is none
+	shift     uint8               // one flow in 1<<shift is judged
 	cleaned   uint32
 	figures   Figures
 }
@@ -100,12 +100,16 @@ func (e *Engine) Event(now time.Time, ev *flow.Event) {
 	r := e.flows.find(h)
 	switch ev.Type {
 	case flow.New:
+		delete(e.ended, h)
 		e.begins(f, h, r, ev.PortID == 0)
 	case flow.Update:
 		if r != nil {
 			e.progress(f, r)
 		}
 	case flow.Destroy:
+		if e.ended != nil && len(e.ended) < mostEnded {
+			e.ended[h] = struct{}{}
+		}
 		if r == nil {
 			return
 		}
@@ -193,13 +197,16 @@ func (e *Engine) fails(f *flow.Flow, r *remembered) {
 	}
 }
 
+// mostEnded bounds what is remembered for the time of a reading, about a second; of more, some count as living until the next.
+const mostEnded = 1 << 17
+
 func stepped(gauge uint32, n int) uint32 { return saturated(uint64(max(0, int64(gauge)+int64(n)))) }
 
 // BeginReading begins a reading of the whole table: at the start, after events were lost, and every now and then, as some things show only there.
 // Events may come in between.
 func (e *Engine) BeginReading(now time.Time) {
 	e.at(now)
-	e.reading = true
+	e.ended = make(map[uint64]struct{})
 	e.flows.epoch++
 	e.sources.each(func(_ *host, s *source) { s.live, s.idle = 0, 0 })
 	e.services.each(func(_ *service, h *halfOpen) { h.unanswered, h.uncompleted = 0, 0 })
@@ -215,6 +222,9 @@ func (e *Engine) Read(f *flow.Flow) {
 	h := e.flows.hash(&k)
 	if h>>32&(1<<e.shift-1) != 0 {
 		return
+	}
+	if _, ended := e.ended[h]; ended {
+		return // what was read is older than the event
 	}
 	r := e.flows.find(h)
 	if r == nil {
@@ -244,7 +254,7 @@ func (e *Engine) Read(f *flow.Flow) {
 // EndReading ends the reading: flows that have not been read are forgotten. A reading that failed is not ended but begun again.
 func (e *Engine) EndReading(now time.Time) {
 	e.at(now)
-	e.reading = false
+	e.ended = nil
 	e.figures.Readings++
 	e.flows.sweep()
 	e.hoards()

@@ -43,7 +43,7 @@ func FuzzEngine(f *testing.F) {
 			default:
 				e.Event(now, &ev)
 			}
-			if !e.reading {
+			if e.ended == nil {
 				checkGauges(t, e)
 			}
 		}

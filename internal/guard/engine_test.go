@@ -460,6 +460,48 @@ func TestUpload(t *testing.T) {
 }
 
 // TestReadingMendsWhatWasLost: ends that nobody saw are not counted any more, beginnings are.
+// TestReadingIsOlderThanEvents: a flow that ends while the table is read does not come back with what was read before its end.
+func TestReadingIsOlderThanEvents(t *testing.T) {
+	p := newPlay(t, "syn-flood half-open=100")
+	known, unknown, again := syn("192.0.2.9:1", "10.0.0.1:80"), syn("192.0.2.9:2", "10.0.0.1:80"), syn("192.0.2.9:3", "10.0.0.1:80")
+	p.event(flow.New, known)
+	p.e.BeginReading(p.now)
+	for _, f := range []flow.Flow{known, unknown, again} {
+		p.event(flow.Destroy, f)
+	}
+	p.event(flow.New, again)
+	for _, f := range []flow.Flow{known, unknown, again} {
+		p.e.Read(&f)
+	}
+	p.e.EndReading(p.now)
+	if got := p.e.Figures().Flows; got != 1 {
+		t.Errorf("%d flows are remembered, want the one that began again", got)
+	}
+	checkGauges(t, p.e)
+	p.e.BeginReading(p.now)
+	p.e.Read(&known) // has begun again, and its event was lost
+	p.e.EndReading(p.now)
+	if got := p.e.Figures().Flows; got != 1 {
+		t.Errorf("%d flows are remembered after another reading, want 1", got)
+	}
+}
+
+// TestEndsDuringReadingAreBounded: whatever an attacker ends meanwhile.
+func TestEndsDuringReadingAreBounded(t *testing.T) {
+	p := newPlay(t, "syn-flood half-open=100")
+	p.e.BeginReading(p.now)
+	for i := range mostEnded + 1000 {
+		p.event(flow.Destroy, syn(fmt.Sprintf("192.0.%d.%d:%d", i>>8&0xff, i&0xff, 1+i>>16), "10.0.0.1:80"))
+	}
+	if n := len(p.e.ended); n != mostEnded {
+		t.Errorf("%d ends are remembered, want %d", n, mostEnded)
+	}
+	p.e.EndReading(p.now)
+	if p.e.ended != nil {
+		t.Error("they are remembered after the reading, too")
+	}
+}
+
 func TestReadingMendsWhatWasLost(t *testing.T) {
 	p := newPlay(t, "syn-flood half-open=100\nport-exhaustion used=80% ports=100")
 	var all []flow.Flow

@@ -142,8 +142,8 @@ func supervise(args []string) int {
 			return false, err
 		}
 		return s.check, nil
-	}, func(ctx context.Context) (missed []string, err error) {
-		res, err := measureAll(ctx, s)
+	}, func(ctx context.Context, dir string) (missed []string, err error) {
+		res, err := measureAll(ctx, s, dir)
 		if err != nil {
 			return nil, err
 		}
@@ -152,15 +152,7 @@ func supervise(args []string) int {
 }
 
 // measureAll leaves nothing behind but its results.
-func measureAll(ctx context.Context, s *settings) (res *results, err error) {
-	if os.Geteuid() != 0 {
-		return nil, errors.New("making network namespaces needs root (try sudo)")
-	}
-	dir, err := os.MkdirTemp("", "spoor-syncbench-")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+func measureAll(ctx context.Context, s *settings, dir string) (res *results, err error) {
 	p := &plan{settings: *s, Dir: dir, Ours: filepath.Join(dir, "conntrackd")}
 	if p.Self, err = os.Executable(); err != nil {
 		return nil, err
