@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 	"golang.org/x/sys/unix"
 
 	"github.com/spoor-project/spoor/internal/netns"
@@ -37,7 +36,8 @@ type Table struct {
 	hz      uint64
 	id      *idKey // nil: not known
 	idCode  func() (address uint64, err error)
-	search  sync.Once // for variables
+	slow    atomic.Int64 // nanoseconds that slow answers have taken
+	search  sync.Once    // for variables
 	found   atomic.Pointer[variables]
 	walkers []*walker
 }
@@ -99,15 +99,9 @@ func (t *Table) load(buffers int) error {
 		return unavailable("read the program", err)
 	}
 	spec.Maps["buffers"].MaxEntries, spec.Maps["fronts"].MaxEntries = uint32(buffers), uint32(buffers)
-	// To read the kernel's types takes longer than everything else here; once is enough.
-	types := btf.NewCache()
-	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}, Cache: types}
-	if _, err := types.Kernel(); err != nil {
+	opts := ebpf.CollectionOptions{Programs: ebpf.ProgramOptions{LogDisabled: true}}
+	if opts.Programs.KernelTypes, err = resolve(spec); err != nil {
 		return unavailable("read the kernel's types", err)
-	}
-	// Where connection tracking is a module, its types are the module's.
-	if module, err := types.Module("nf_conntrack"); err == nil {
-		opts.Programs.ExtraRelocationTargets = append(opts.Programs.ExtraRelocationTargets, module)
 	}
 	var loaded struct {
 		Walk    *ebpf.Program `ebpf:"walk"`

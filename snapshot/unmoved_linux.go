@@ -3,14 +3,25 @@ package snapshot
 import "time"
 
 // To ask the kernel where the table is makes it look for the first entry of the namespace. In one with hardly any entries, or
-// whose first entries are being deleted, that is a walk through the table, and it is asked after each part. So when an answer
-// has taken long, the kernel's own variables are looked for, in which it can be seen that nothing has changed.
+// whose first entries are being deleted, that is a walk through the table, and it is asked after each part. So when answers
+// take long, the kernel's own variables are looked for, in which it can be seen that nothing has changed.
 
-// slowRefresh is how long an answer may take; a usual one takes a few microseconds.
-const slowRefresh = 100 * time.Microsecond
+const (
+	// slowRefresh is how long an answer may take; a usual one takes a few microseconds.
+	slowRefresh = 100 * time.Microsecond
+	// searchCost is about what it takes to look for the variables. A single slow answer is somebody else's turn on this processor.
+	searchCost = 20 * time.Millisecond
+)
 
 // variables are the addresses of nf_conntrack_hash and nf_conntrack_htable_size.
 type variables struct{ hash, size uint64 }
+
+// waited takes note of how long an answer has taken, and looks for the variables once slow answers have taken as long as that does.
+func (t *Table) waited(d time.Duration, hash uint64, size uint32) {
+	if d > slowRefresh && time.Duration(t.slow.Add(int64(d))) > searchCost {
+		t.findVariables(hash, size)
+	}
+}
 
 // findVariables looks for them among what the code mentions that reads them: there are the values that the kernel has just told.
 // If they are not found, the kernel goes on being asked.

@@ -120,6 +120,29 @@ func putIPv4(b []byte, at int, a [4]byte) int {
 	return at + n - 1
 }
 
+// putPort puts a port at b[at:], where there are 8 bytes of room, and returns where it ends.
+func putPort(b []byte, at int, port uint16) int {
+	room := (*[8]byte)(b[at:])
+	n := uint32(port)
+	h, l := n/100%100*2, n%100*2
+	switch {
+	case n >= 10_000:
+		room[0], room[1], room[2], room[3], room[4] = byte('0'+n/10_000), digits[h], digits[h+1], digits[l], digits[l+1]
+		return at + 5
+	case n >= 1000:
+		room[0], room[1], room[2], room[3] = digits[h], digits[h+1], digits[l], digits[l+1]
+		return at + 4
+	case n >= 100:
+		room[0], room[1], room[2] = digits[h+1], digits[l], digits[l+1]
+		return at + 3
+	case n >= 10:
+		room[0], room[1] = digits[l], digits[l+1]
+		return at + 2
+	}
+	room[0] = digits[l+1]
+	return at + 1
+}
+
 // appendIPv6 puts "::" for the first of the longest runs of two or more zero groups.
 func appendIPv6(b []byte, a [16]byte) []byte {
 	gap, gapEnd := 8, 8

@@ -13,7 +13,7 @@ import (
 
 // worthwhile is from how many entries on a snapshot is faster than netlink, in
 // spite of the time it takes to load its program.
-const worthwhile = 30_000
+const worthwhile = 15_000
 
 // Way says how a table is to be read.
 type Way string

@@ -127,7 +127,7 @@ func TestWhyIsTold(t *testing.T) {
 	_, c, ctx := place(t, 0)
 	for way, want := range map[table.Way][2]string{
 		table.Netlink: {table.ReasonOff, "over netlink: SPOOR_SNAPSHOT=off"},
-		table.Fastest: {table.ReasonSmall, "over netlink: of 0 entries; a snapshot is faster from 30000 on"},
+		table.Fastest: {table.ReasonSmall, "over netlink: of 0 entries; a snapshot is faster from 15000 on"},
 	} {
 		if tab := open(t, ctx, c, table.Options{Way: way}); tab.String() != want[1] || tab.Reason() != want[0] {
 			t.Errorf("%q: %s: %s", way, tab.Reason(), tab)

@@ -31,14 +31,14 @@ extern void *bpf_rdonly_cast(const void *object, u32 type) __attribute__((sectio
 /*
  * word reads eight bytes of the kernel with one instruction; where there is no memory it reads 0.
  * The verifier wants to know the type of what is read, and struct timespec64 begins with
- * a plain number of eight bytes in every kernel.
+ * a plain number of eight bytes in every kernel. What number the type has is put in when the
+ * program is loaded.
  */
+#define TIMESPEC64 0x7a7e57ec
 struct timespec64 {
 	s64 tv_sec;
 };
-#define word(address) \
-	(((struct timespec64 *)bpf_rdonly_cast((void *)(address), \
-		__builtin_btf_type_id(*(struct timespec64 *)0, 1)))->tv_sec)
+#define word(address) (((struct timespec64 *)bpf_rdonly_cast((void *)(address), TIMESPEC64))->tv_sec)
 
 #define BPF_MAP_TYPE_ARRAY 2
 #define BPF_F_MMAPABLE (1U << 10)
