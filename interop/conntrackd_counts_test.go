@@ -69,7 +69,7 @@ func TestConntrackdCounts(t *testing.T) {
 				for _, p := range pairs {
 					p.do(step)
 				}
-				time.Sleep(300 * time.Millisecond) // what comes together is sent together, and counted once
+				time.Sleep(together) // and counted once
 				for _, end := range []struct {
 					what      string
 					want, got *node
@@ -84,6 +84,9 @@ func TestConntrackdCounts(t *testing.T) {
 	}
 }
 
+// together is the time in which the original sends the end and the new beginning of a flow as one.
+const together = 300 * time.Millisecond
+
 // do takes a step on node a, or where the step says.
 func (p *pair) do(step string) {
 	p.a.t.Helper()
@@ -96,6 +99,7 @@ func (p *pair) do(step string) {
 	switch request, ok := strings.CutPrefix(words, "!"); {
 	case step == "+":
 		n.must("conntrack", "-F") // whatever there is of it
+		time.Sleep(together)
 		n.addAnnounced()
 	case ok:
 		n.client(strings.Fields(request)...)

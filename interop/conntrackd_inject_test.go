@@ -53,7 +53,7 @@ func TestConntrackdInjects(t *testing.T) {
 				for _, p := range []*pair{reference, passive} {
 					p.do(step)
 				}
-				time.Sleep(300 * time.Millisecond) // what comes together is sent together, and counted once
+				time.Sleep(together) // and counted once
 				agree(t, "figures after "+step, reference.b.cacheFigures, passive.b.cacheFigures)
 				agree(t, "log after "+step, reference.b.refused, passive.b.refused)
 				if t.Failed() {
