@@ -220,14 +220,7 @@ func TestConntrackdRecovery(t *testing.T) {
 			})
 		}},
 		{"packets dropped", []setup{udp, {v6: true}, tcp}, func(t *testing.T, p *pair) {
-			p.b.must("nft", `table inet cut { chain in { type filter hook input priority 0; }; chain out { type filter hook output priority 0; }; }`)
-			testPartition(t, p, func(down bool) {
-				if !down {
-					p.b.must("nft", "flush chain inet cut in; flush chain inet cut out")
-					return
-				}
-				p.b.must("nft", "add rule inet cut in th dport 3780 drop; add rule inet cut out th dport 3780 drop")
-			})
+			testPartition(t, p, dropping(p))
 		}},
 	} {
 		for i, s := range test.setups {
@@ -240,6 +233,38 @@ func TestConntrackdRecovery(t *testing.T) {
 					test.run(t, idlePair(t, s, tools[0], tools[1]))
 				})
 			}
+		}
+	}
+}
+
+// dropping returns what has packets between the nodes dropped, or not any more.
+func dropping(p *pair) func(down bool) {
+	p.b.must("nft", `table inet cut { chain in { type filter hook input priority 0; }; chain out { type filter hook output priority 0; }; }`)
+	return func(down bool) {
+		if !down {
+			p.b.must("nft", "flush chain inet cut in; flush chain inet cut out")
+			return
+		}
+		p.b.must("nft", "add rule inet cut in th dport 3780 drop; add rule inet cut out th dport 3780 drop")
+	}
+}
+
+// TestConntrackdMendsLosses: a passive node of ours asks for what it has missed in NOTRACK, where nothing is sent twice.
+func TestConntrackdMendsLosses(t *testing.T) {
+	t.Parallel()
+	for who, tools := range castings(t) {
+		if who == "ours active" {
+			continue // the passive one is the original, which does not ask
+		}
+		for _, s := range []setup{{mode: "NOTRACK"}, {mode: "NOTRACK", v6: true, channel: "Multicast"}} {
+			t.Run(fmt.Sprintf("%v/%s", s, who), func(t *testing.T) {
+				t.Parallel()
+				p := idlePair(t, s, tools[0], tools[1])
+				testPartition(t, p, dropping(p))
+				if log := p.b.must("cat", p.b.log); !strings.Contains(log, "messages of a peer were lost") {
+					t.Error(log)
+				}
+			})
 		}
 	}
 }

@@ -112,6 +112,7 @@ type Engine struct {
 	bulk         bulk
 	verify       verification
 	reunion      reunion
+	mend         mending // NOTRACK
 
 	seq       uint32 // of the next message
 	hello     bool   // FTFW: said until it is answered
@@ -159,6 +160,7 @@ func (e *Engine) Run(now Moment) (next Moment) {
 	}
 	e.bulkOn()
 	e.reunited()
+	e.mended()
 	if e.opts.Mode != ALARM && e.transmit.len == 0 && now-e.lastRun >= aliveAfter {
 		e.keepAlive()
 	}

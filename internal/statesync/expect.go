@@ -177,6 +177,9 @@ func (e *Engine) toldExpect(m *wire.Message) wire.Fault {
 	}
 	c := &e.externalExps
 	i := c.find(x)
+	if i != 0 {
+		e.expToldAgain(&c.objects[i])
+	}
 	switch {
 	case m.Type == wire.ExpectDelete:
 		if i != 0 {

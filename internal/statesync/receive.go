@@ -115,8 +115,12 @@ func (e *Engine) track(seq uint32) order {
 	switch o {
 	case after:
 		e.stats.Network.Lost += uint64(seq - e.received.last - 1)
+		e.missing(false)
 	case before:
 		e.stats.Network.Before++
+		if e.received.last-seq > farBefore {
+			e.missing(true)
+		}
 	}
 	e.received = tracker{seq, true}
 	return o
@@ -181,7 +185,7 @@ func (e *Engine) peerStarted(seq uint32) {
 	if e.acks.open && int32(seq-e.acks.from) < 0 {
 		e.acks.from, e.acks.window = seq, e.opts.AckWindow-1
 	}
-	e.reunite()
+	e.restarted()
 }
 
 // handle carries out a message. Control messages are those that the mode knows.
@@ -297,7 +301,9 @@ func (e *Engine) toldFlow(m *wire.Message) wire.Fault {
 		e.stats.External.Updated++
 	}
 	o := e.external.Meta(ref)
-	if !added {
+	if added {
+		e.toldAnew()
+	} else {
 		e.toldAgain(o)
 	}
 	o.touched = e.now.seconds()

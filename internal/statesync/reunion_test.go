@@ -43,7 +43,7 @@ func TestEndsWhileAwayAreFoundOut(t *testing.T) {
 		p.loss, p.reorder = 0, 0
 		p.pass(5 * time.Second)
 		p.mustBeInStep()
-		if !slices.ContainsFunc(p.nodes[1].log, func(l string) bool { return strings.HasSuffix(l, "had ended before their node started anew") }) {
+		if !slices.ContainsFunc(p.nodes[1].log, func(l string) bool { return strings.HasSuffix(l, "had ended while their node was away") }) {
 			t.Errorf("log: %q, %q, %+v", p.nodes[1].log, p.nodes[0].log, p.nodes[1].reunion)
 		}
 	}
@@ -82,4 +82,128 @@ func TestFirstMeetingIsNoReunion(t *testing.T) {
 		}
 	}
 	p.mustBeInStep()
+}
+
+// Expectations that ended while a node was away are forgotten, too.
+func TestExpectationsThatEndedWhileAway(t *testing.T) {
+	p := newPlay(t, Options{})
+	for i := range 20 {
+		p.happen(0, flow.New, tcp(i, flow.TCPEstablished))
+		p.announce(flow.New, expectationOf(i))
+	}
+	p.pass(3 * time.Second)
+	p.restart(0)
+	for i := range 12 {
+		x := expectationOf(i)
+		p.nodes[0].ReadExpect(p.now, &x, false)
+	}
+	p.pass(30 * time.Second)
+	p.mustBeInStep()
+	if own, peers := p.expected(0, false), p.expected(1, true); own != 12 || peers != 12 {
+		t.Errorf("%d expectations, and %d at the peer, want 12", own, peers)
+	}
+	// All of a machine that has rebooted stay.
+	clear(p.nodes[0].kernel)
+	p.restart(0)
+	p.pass(30 * time.Second)
+	if n := p.expected(1, true); n != 12 {
+		t.Errorf("%d expectations are left of a node that has rebooted, want 12", n)
+	}
+}
+
+// asked counts how often a node has asked for everything.
+func (a *actor) asked() (n int) {
+	for _, l := range a.log {
+		if strings.Contains(l, "asking it for all flows") {
+			n++
+		}
+	}
+	return n
+}
+
+// In NOTRACK nothing is sent twice. A node that sees that something is missing asks for everything, and forgets what it is not told of.
+func TestLossesAreMended(t *testing.T) {
+	for _, fault := range []struct {
+		name string
+		play func(p *play)
+	}{
+		{"lossy line", func(p *play) { p.loss, p.reorder, p.duplicate = 0.05, 0.05, 0.05 }},
+		{"partition", func(p *play) { p.cut = true }},
+		{"restart", func(p *play) {
+			for i := range 20 {
+				delete(p.nodes[0].kernel, tcp(i, 0).Orig)
+			}
+			p.restart(0)
+		}},
+		{"restart with lower numbers", func(p *play) {
+			delete(p.nodes[0].kernel, tcp(7, 0).Orig)
+			p.nodes[0].opts.FirstSeq -= 1 << 28
+			p.restart(0)
+		}},
+	} {
+		p := newPlay(t, Options{Mode: NOTRACK})
+		for i := range 400 {
+			p.happen(0, flow.New, tcp(i, 3))
+		}
+		p.pass(2 * time.Second)
+		p.mustBeInStep()
+		fault.play(p)
+		for range 10 {
+			p.bustle(0, 20)
+			p.pass(time.Second)
+		}
+		p.loss, p.reorder, p.duplicate, p.cut = 0, 0, 0, false
+		p.pass(2 * time.Minute)
+		p.mustBeInStep()
+		if n := p.nodes[1].asked(); n < 1 || n > 4 {
+			t.Errorf("%s: asked for everything %d times", fault.name, n)
+		}
+		if t.Failed() {
+			t.Fatalf("%s: %q", fault.name, p.nodes[1].log)
+		}
+	}
+}
+
+// Where something is always missing, all is asked for ever more rarely, and nothing is forgotten because it was lost again.
+func TestMendingIsNoBurden(t *testing.T) {
+	p := newPlay(t, Options{Mode: NOTRACK})
+	p.loss = 0.1
+	for i := range 300 {
+		p.happen(0, flow.New, tcp(i, 3))
+	}
+	p.pass(time.Hour)
+	if n := p.nodes[1].asked(); n < 5 || n > 10 {
+		t.Errorf("asked for everything %d times in an hour", n)
+	}
+	if n := len(p.cached(1, true)); n != 300 {
+		t.Errorf("%d of 300 flows are left", n)
+	}
+	p.loss = 0
+	p.pass(12 * time.Hour)
+	p.loss = 1
+	p.pass(3 * time.Second)
+	p.loss = 0
+	before := p.nodes[1].asked()
+	p.pass(time.Duration(mendDelay + 2*aliveAfter))
+	if n := p.nodes[1].asked() - before; n != 1 {
+		t.Errorf("asked %d times soon after a loss that comes after a long quiet", n)
+	}
+}
+
+// A peer that has been emptied keeps what is known of it.
+func TestFlowsOfARebootedNodeStayInNOTRACK(t *testing.T) {
+	p := newPlay(t, Options{Mode: NOTRACK})
+	for i := range 1000 {
+		p.happen(0, flow.New, tcp(i, 3))
+	}
+	p.pass(time.Second)
+	clear(p.nodes[0].kernel)
+	p.restart(0)
+	for i := range 300 {
+		p.happen(0, flow.New, tcp(5000+i, 1))
+	}
+	p.pass(time.Minute)
+	if n := len(p.cached(1, true)); n != 1300 {
+		t.Errorf("%d flows are left", n)
+	}
 }
