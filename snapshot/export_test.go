@@ -27,7 +27,7 @@ func (t *Table) Copied(ctx context.Context, flt *filter.Filter) (int, error) {
 func (t *Table) FindVariables() (bool, error) {
 	w := t.walkers[0]
 	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
-	if err := w.locate(); err != nil {
+	if err := w.locate(nil); err != nil {
 		return false, err
 	}
 	t.findVariables(w.ask.Hash, w.ask.Size)

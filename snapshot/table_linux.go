@@ -84,7 +84,7 @@ func (t *Table) open(opts *Options) error {
 	// Whatever is not as expected shall be known before the first flow is asked for.
 	first := t.walkers[0]
 	first.ask.FD = uint32(first.fd)
-	if err := first.locate(); err != nil {
+	if err := first.locate(nil); err != nil {
 		return unavailable("find the table", err)
 	}
 	if t.hz = ticksPerSecond(first.ask.Jiffies, first.ask.Now); t.hz == 0 {

@@ -41,6 +41,12 @@ func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chun
 func read(ctx context.Context, walkers []*walker, ask request, take func(*walker, []byte) error) error {
 	s := &sweep{ctx: ctx, take: take, ask: ask}
 	s.turned.L = &s.mu
+	if len(walkers) > 1 {
+		var err error
+		if s.first, err = walkers[0].firstPart(); err != nil {
+			return err
+		}
+	}
 	var wg sync.WaitGroup
 	for _, w := range walkers {
 		wg.Go(func() {
@@ -114,8 +120,10 @@ type sweep struct {
 	take func(*walker, []byte) error
 	ask  request
 
-	next   atomic.Uint32 // part to be walked
-	failed atomic.Bool   // err is set
+	first   uint32        // part with the first entry of the namespace
+	showing sync.RWMutex  // held for reading while the kernel shows that entry
+	next    atomic.Uint32 // part to be walked
+	failed  atomic.Bool   // err is set
 
 	mu     sync.Mutex // guards what follows; held during a turn
 	turned sync.Cond  // turn or err has changed
@@ -178,7 +186,7 @@ func (w *walker) run(s *sweep) error {
 	w.ask = s.ask
 	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
 	w.dec.layout, w.dec.hz, w.dec.id = &w.table.layout, uint32(w.table.hz), w.table.id
-	if err := w.locate(); err != nil {
+	if err := w.locate(s); err != nil {
 		return err
 	}
 	for {
@@ -209,11 +217,11 @@ func (w *walker) part(s *sweep, part uint32) error {
 	for tries := 0; begin < end; {
 		hash, size := w.ask.Hash, w.ask.Size
 		w.ask.Bucket, w.ask.End = begin, end
-		if err := w.call(); err != nil {
+		if err := w.walk(s, part); err != nil {
 			return err
 		}
 		got := w.ask
-		if err := w.locate(); err != nil {
+		if err := w.locate(s); err != nil {
 			return err
 		}
 		if got.Error != 0 || w.ask.Hash != hash || w.ask.Size != size || got.Hash != hash || got.Size != size {
@@ -284,7 +292,11 @@ func (w *walker) records(records []byte, malformed *error) iter.Seq2[*flow.Flow,
 // refresh has the kernel put the table's address and size into the state of the open file, which it does
 // whenever a reading begins. A byte of the first entry is enough. To read on instead would have kernels
 // before 6.18 go through all that was read.
-func (w *walker) refresh() error {
+func (w *walker) refresh(s *sweep) error {
+	if s != nil {
+		s.showing.RLock()
+		defer s.showing.RUnlock()
+	}
 	var b [1]byte
 	for {
 		_, err := unix.Pread(w.fd, b[:], 0)
@@ -294,13 +306,46 @@ func (w *walker) refresh() error {
 	}
 }
 
-// locate finds out where the table is now.
-func (w *walker) locate() error {
+// walk walks what is asked for of a part. For as long as the kernel shows an entry it holds a reference to it, which
+// would be counted if the entry were copied meanwhile.
+func (w *walker) walk(s *sweep, part uint32) error {
+	if part <= s.first {
+		s.showing.Lock()
+		defer s.showing.Unlock()
+	}
+	return w.call()
+}
+
+// firstPart finds out which part has the first entry of the namespace. If that cannot be told, it is the last.
+func (w *walker) firstPart() (uint32, error) {
+	w.ask = request{FD: uint32(w.fd), Buffer: uint32(w.buffer)}
+	if err := w.locate(nil); err != nil {
+		return 0, err
+	}
+	size := w.ask.Size
+	for begin, step := uint32(0), uint32(64); begin < size; step = min(8*step, size) {
+		w.ask.Bucket, w.ask.End = begin, begin+min(step, size-begin)
+		if err := w.call(); err != nil {
+			return 0, err
+		}
+		if w.ask.Error != 0 || w.ask.Size != size {
+			break
+		}
+		begin = w.ask.Bucket
+		if w.ask.Length > 0 {
+			return uint32(uint64(le.Uint32(w.memory[recordBucket:])) * parts / uint64(size)), nil
+		}
+	}
+	return parts - 1, nil
+}
+
+// locate finds out where the table is now. s is the reading that goes on, if there is one.
+func (w *walker) locate(s *sweep) error {
 	if w.unmoved() {
 		return nil
 	}
 	begun := time.Now()
-	if err := w.refresh(); err != nil {
+	if err := w.refresh(s); err != nil {
 		return err
 	}
 	took := time.Since(begun)
