@@ -23,13 +23,13 @@ func (t *Table) Copied(ctx context.Context, flt *filter.Filter) (int, error) {
 	return int(n.Load()), err
 }
 
-// FindVariables looks for the kernel's own variables, as after a slow answer, and reports whether they were found.
-func (t *Table) FindVariables() (bool, error) {
+// FindGeneration looks for the kernel's count of resizes, as after slow answers, and reports whether it was found.
+func (t *Table) FindGeneration() (bool, error) {
 	w := t.walkers[0]
-	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
+	w.begin(request{})
 	if err := w.locate(nil); err != nil {
 		return false, err
 	}
-	t.findVariables(w.ask.Hash, w.ask.Size)
+	t.findGeneration(w.ask.Hash, w.ask.Size)
 	return t.found.Load() != nil, nil
 }

@@ -79,19 +79,21 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 	return errors.New("snapshot: the key of identifiers was not found")
 }
 
+const (
+	peeked   = 256
+	peekSize = 8 + 8 + peeked
+)
+
 // peekAt returns 256 bytes of the kernel's memory.
 func (t *Table) peekAt(address uint64) ([]byte, error) {
-	p := struct {
-		Address, Fault uint64
-		Data           [256]byte
-	}{Address: address}
-	if _, err := t.peek.Run(&ebpf.RunOptions{Context: &p, ContextOut: &p}); err != nil {
+	p := le.AppendUint64(make([]byte, 0, peekSize), address)[:peekSize] // struct peek in bpf/snapshot.c
+	if _, err := t.peek.Run(&ebpf.RunOptions{Context: p, ContextOut: p}); err != nil {
 		return nil, err
 	}
-	if p.Fault != 0 {
+	if le.Uint64(p[8:]) != 0 {
 		return nil, errors.New("snapshot: no such kernel memory")
 	}
-	return p.Data[:], nil
+	return p[16:], nil
 }
 
 // mentioned lists the addresses that machine code refers to, and others, if they are aligned: on x86 relative

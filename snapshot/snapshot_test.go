@@ -326,7 +326,7 @@ func TestReadingByTheKernelsVariables(t *testing.T) {
 	ctx := limited(t)
 	fill(t, c, 0, 3000)
 	tab := open(t, ns, 2)
-	if found, err := tab.FindVariables(); err != nil || !found {
+	if found, err := tab.FindGeneration(); err != nil || !found {
 		t.Fatalf("found: %v, %v", found, err)
 	}
 	if n := len(collect(t, tab.Flows(ctx, nil))); n != 3000 {

@@ -37,7 +37,7 @@ type Table struct {
 	id      *idKey // nil: not known
 	idCode  func() (address uint64, err error)
 	slow    atomic.Int64 // nanoseconds that slow answers have taken
-	search  sync.Once    // for variables
+	search  sync.Once    // for the generation
 	found   atomic.Pointer[variables]
 	walkers []*walker
 }

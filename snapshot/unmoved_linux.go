@@ -1,31 +1,32 @@
 package snapshot
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // To ask the kernel where the table is makes it look for the first entry of the namespace. In one with hardly any entries, or
 // whose first entries are being deleted, that is a walk through the table, and it is asked after each part. So when answers
-// take long, the kernel's own variables are looked for, in which it can be seen that nothing has changed.
+// take long, a variable of the kernel's is looked for, in which it can be seen that nothing has changed.
 
 const (
 	// slowRefresh is how long an answer may take; a usual one takes a few microseconds.
 	slowRefresh = 100 * time.Microsecond
-	// searchCost is about what it takes to look for the variables. A single slow answer is somebody else's turn on this processor.
+	// searchCost is about what it takes to look for the variable. A single slow answer is somebody else's turn on this processor.
 	searchCost = 20 * time.Millisecond
 )
 
-// variables are the addresses of nf_conntrack_hash and nf_conntrack_htable_size.
-type variables struct{ hash, size uint64 }
-
-// waited takes note of how long an answer has taken, and looks for the variables once slow answers have taken as long as that does.
+// waited takes note of how long an answer has taken, and looks for the variable once slow answers have taken as long as that does.
 func (t *Table) waited(d time.Duration, hash uint64, size uint32) {
 	if d > slowRefresh && time.Duration(t.slow.Add(int64(d))) > searchCost {
-		t.findVariables(hash, size)
+		t.findGeneration(hash, size)
 	}
 }
 
-// findVariables looks for them among what the code mentions that reads them: there are the values that the kernel has just told.
-// If they are not found, the kernel goes on being asked.
-func (t *Table) findVariables(hash uint64, size uint32) {
+// findGeneration looks for nf_conntrack_generation: the kernel counts it up when a resize begins and when it ends. It is the third of what the code
+// mentions that reads the table's address and size; these are the values that the kernel has just told, and all three lie
+// close together. If it is not found, the kernel goes on being asked.
+func (t *Table) findGeneration(hash uint64, size uint32) {
 	t.search.Do(func() {
 		// The first is part of the second where the compiler has put it there.
 		for _, reader := range []string{"nf_conntrack_get_ht", "ct_seq_start"} {
@@ -37,7 +38,15 @@ func (t *Table) findVariables(hash uint64, size uint32) {
 	})
 }
 
-// variablesIn looks at one function of the kernel.
+// variables are the count of resizes, the size, and perhaps others that lie beside them: it does no harm to look at one too many.
+type variables struct {
+	at    uint64 // of the first
+	words []int  // offsets from there
+}
+
+const maxVariables = 4
+
+// variablesIn looks for them in one function of the kernel.
 func (t *Table) variablesIn(function string, hash uint64, size uint32) *variables {
 	code, err := symbol(function)
 	if err != nil {
@@ -47,33 +56,59 @@ func (t *Table) variablesIn(function string, hash uint64, size uint32) *variable
 	if err != nil {
 		return nil
 	}
-	var v variables
-	for _, at := range mentioned(code, text, 4) {
-		switch b, err := t.peekAt(at); {
-		case err != nil:
-		case le.Uint64(b) == hash:
-			v.hash = at
-		case le.Uint32(b) == size:
-			v.size = at
-		}
-	}
-	if v.hash == 0 || v.size == 0 {
+	at := mentioned(code, text, 4)
+	slices.Sort(at)
+	anchor := slices.IndexFunc(at, func(a uint64) bool {
+		b, err := t.peekAt(a)
+		return err == nil && le.Uint64(b) == hash
+	})
+	if anchor < 0 {
 		return nil
 	}
-	return &v
+	first, last := at[anchor]-min(at[anchor], peeked/2), at[anchor]+peeked/2-4
+	at = slices.DeleteFunc(at, func(a uint64) bool { return a < first || a > last || a == at[anchor] })
+	if len(at) < 2 || len(at) > maxVariables {
+		return nil
+	}
+	v := &variables{at: at[0]}
+	for _, a := range at {
+		v.words = append(v.words, int(a-at[0]))
+	}
+	g := t.read(v)
+	if !g.known || !slices.Contains(g.words[:], size) {
+		return nil
+	}
+	return v
 }
 
-// unmoved reports whether the table is certainly where it was when the kernel told so last. That pair of address and size belonged together;
-// in the middle of a resize one of both has changed already.
-func (w *walker) unmoved() bool {
-	v := w.table.found.Load()
-	if v == nil || w.ask.Hash == 0 {
-		return false
-	}
-	hash, err := w.table.peekAt(v.hash)
-	if err != nil || le.Uint64(hash) != w.ask.Hash {
-		return false
-	}
-	size, err := w.table.peekAt(v.size)
-	return err == nil && le.Uint32(size) == w.ask.Size
+// generation tells one table from the next.
+type generation struct {
+	known bool
+	words [maxVariables]uint32
 }
+
+// read returns what the variables say. While a resize is under way, when one of them is odd, it is not known.
+func (t *Table) read(v *variables) (g generation) {
+	b, err := t.peekAt(v.at)
+	if err != nil {
+		return generation{}
+	}
+	for i, at := range v.words {
+		if g.words[i] = le.Uint32(b[at:]); g.words[i]%2 != 0 {
+			return generation{}
+		}
+	}
+	g.known = true
+	return g
+}
+
+// generation is that of the table, if it is known where the kernel counts.
+func (t *Table) generation() generation {
+	if v := t.found.Load(); v != nil {
+		return t.read(v)
+	}
+	return generation{}
+}
+
+// unmoved reports whether the table is certainly where it was when the kernel told so last: no resize has begun since.
+func (w *walker) unmoved() bool { return w.known.known && w.table.generation() == w.known }

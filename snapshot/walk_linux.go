@@ -172,6 +172,8 @@ type walker struct {
 	memory []byte
 
 	ask   request
+	known generation // of the table that ask is about
+	told  time.Time  // when the kernel was asked for that
 	dec   decoder
 	seen  []uint64 // entries of this part handed over already
 	again bool     // the part is being read again
@@ -179,12 +181,33 @@ type walker struct {
 	inTurn func(func()) // of the part being walked
 }
 
-// triesPerPart bounds how often a part is read again because the table has moved.
-const triesPerPart = 100
+const (
+	// triesPerPart bounds how often a part is read again because the table has moved.
+	triesPerPart = 100
+	// patience is less than it takes to resize the table twice, which can make it the same again, with other entries meanwhile.
+	patience = 10 * time.Millisecond
+)
+
+// place is where the table is. Two are the same if it has certainly not been elsewhere in between, or if it has hardly had the time.
+type place struct {
+	hash  uint64
+	size  uint32
+	known generation
+}
+
+func (w *walker) place() place { return place{w.ask.Hash, w.ask.Size, w.known} }
+
+// watch has resizes counted from now on, if they are not yet and if that is possible, and reports whether anything has changed by that.
+func (w *walker) watch() bool {
+	if w.known.known {
+		return false
+	}
+	w.table.findGeneration(w.ask.Hash, w.ask.Size)
+	return w.table.found.Load() != nil
+}
 
 func (w *walker) run(s *sweep) error {
-	w.ask = s.ask
-	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
+	w.begin(s.ask)
 	w.dec.layout, w.dec.hz, w.dec.id = &w.table.layout, uint32(w.table.hz), w.table.id
 	if err := w.locate(s); err != nil {
 		return err
@@ -205,6 +228,12 @@ func (w *walker) run(s *sweep) error {
 	}
 }
 
+// begin makes a request that the walker knows nothing for yet.
+func (w *walker) begin(ask request) {
+	w.ask, w.known = ask, generation{}
+	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
+}
+
 // part walks one part of the table and hands over what is in it.
 func (w *walker) part(s *sweep, part uint32) error {
 	w.seen, w.again = w.seen[:0], false
@@ -215,16 +244,25 @@ func (w *walker) part(s *sweep, part uint32) error {
 	}
 	bounds()
 	for tries := 0; begin < end; {
-		hash, size := w.ask.Hash, w.ask.Size
+		before := w.place()
+		if time.Since(w.told) > patience { // it was not its turn
+			if err := w.locate(s); err != nil {
+				return err
+			}
+		}
+		told := w.told
 		w.ask.Bucket, w.ask.End = begin, end
-		if err := w.walk(s, part); err != nil {
-			return err
+		var got request
+		if w.place() == before {
+			if err := w.walk(s, part); err != nil {
+				return err
+			}
+			got = w.ask
+			if err := w.locate(s); err != nil {
+				return err
+			}
 		}
-		got := w.ask
-		if err := w.locate(s); err != nil {
-			return err
-		}
-		if got.Error != 0 || w.ask.Hash != hash || w.ask.Size != size || got.Hash != hash || got.Size != size {
+		if got.Error != 0 || got.Hash != before.hash || w.place() != before || w.told.Sub(told) > patience && w.watch() {
 			if tries++; tries > triesPerPart {
 				return fmt.Errorf("snapshot: the table does not come to rest: %s", got.complaint())
 			}
@@ -318,7 +356,7 @@ func (w *walker) walk(s *sweep, part uint32) error {
 
 // firstPart finds out which part has the first entry of the namespace. If that cannot be told, it is the last.
 func (w *walker) firstPart() (uint32, error) {
-	w.ask = request{FD: uint32(w.fd), Buffer: uint32(w.buffer)}
+	w.begin(request{})
 	if err := w.locate(nil); err != nil {
 		return 0, err
 	}
@@ -344,11 +382,12 @@ func (w *walker) locate(s *sweep) error {
 	if w.unmoved() {
 		return nil
 	}
-	begun := time.Now()
+	w.known = w.table.generation() // first, lest it be that of a later one
+	w.told = time.Now()
 	if err := w.refresh(s); err != nil {
 		return err
 	}
-	took := time.Since(begun)
+	took := time.Since(w.told)
 	w.ask.Bucket, w.ask.End = 0, 0
 	if err := w.call(); err != nil {
 		return err
