@@ -117,7 +117,7 @@ const playsDir = "testdata/plays"
 // interop, write the recordings.
 func TestRecordedPlays(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(playsDir, "*.jsonl.gz"))
-	if err != nil || len(names) < 8 {
+	if err != nil || len(names) < 14 {
 		t.Fatalf("%d recordings, %v", len(names), err)
 	}
 	for _, file := range names {
