@@ -205,6 +205,7 @@ func TestTopOnATerminal(t *testing.T) {
 	term.keys("C-u", "dport 80", "Enter")
 	term.shows("filter: dport 80", "10.0.0.3:1003")
 	term.hides("5005")
+	term.hides("10.0.0.8:1001") // which tcp, typed before, has shown too
 	term.keys("Enter")
 	term.shows("original 10.0.0.3:1003 > 192.0.2.2:80", "destination 192.0.2.2:80→10.9.9.9", "status SEEN_REPLY ASSURED")
 	term.keys("q", "?")
