@@ -52,15 +52,15 @@ func (t *Tally) Add(f *flow.Flow) {
 	for _, field := range t.by {
 		t.packed = field.pack(t.packed, f)
 	}
-	i := t.group(t.packed, hashOf(t.packed))
+	i := t.group(t.packed)
 	one := Sum{1, f.OrigCounters.Packets + f.ReplyCounters.Packets, f.OrigCounters.Bytes + f.ReplyCounters.Bytes}
 	t.sums[i].add(&one)
 	t.total.add(&one)
 }
 
 // group is the number of a group, a new one if there is none yet.
-func (t *Tally) group(key []byte, hash uint32) int {
-	i, isNew := t.groups.put(key, hash)
+func (t *Tally) group(key []byte) int {
+	i, isNew := t.groups.put(key, hashOf(key))
 	if isNew {
 		t.sums = append(t.sums, Sum{})
 	}
@@ -73,7 +73,7 @@ func (t *Tally) Merge(other *Tally) {
 		panic("tally: merged with one by other fields")
 	}
 	for i := range other.sums {
-		t.sums[t.group(other.groups.key(i), other.groups.hashes[i])].add(&other.sums[i])
+		t.sums[t.group(other.groups.key(i))].add(&other.sums[i])
 	}
 	t.total.add(&other.total)
 }
@@ -104,7 +104,7 @@ func (t *Tally) Prune(n int) {
 		if size == least {
 			equal--
 		}
-		t.sums[t.group(old.key(i), old.hashes[i])] = sums[i]
+		t.sums[t.group(old.key(i))] = sums[i]
 	}
 }
 
