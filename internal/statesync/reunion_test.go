@@ -51,22 +51,24 @@ func TestEndsWhileAwayAreFoundOut(t *testing.T) {
 
 // The peer of a machine that has rebooted keeps what it knows: it may be needed.
 func TestFlowsOfARebootedNodeStay(t *testing.T) {
-	p := newPlay(t, Options{})
-	for i := range 1000 {
-		p.happen(0, flow.New, tcp(i, 3))
-	}
-	p.pass(time.Second)
-	clear(p.nodes[0].kernel)
-	p.restart(0)
-	for i := range 300 {
-		p.happen(0, flow.New, tcp(5000+i, 1))
-	}
-	p.pass(30 * time.Second)
-	if n := len(p.cached(1, true)); n != 1300 {
-		t.Errorf("%d flows are left", n)
-	}
-	if !slices.ContainsFunc(p.nodes[1].log, func(l string) bool { return strings.Contains(l, "tells of 0 of 1000 flows") }) {
-		t.Errorf("log: %q", p.nodes[1].log)
+	for _, mode := range []Mode{FTFW, NOTRACK} {
+		p := newPlay(t, Options{Mode: mode})
+		for i := range 1000 {
+			p.happen(0, flow.New, tcp(i, 3))
+		}
+		p.pass(time.Second)
+		clear(p.nodes[0].kernel)
+		p.restart(0)
+		for i := range 300 {
+			p.happen(0, flow.New, tcp(5000+i, 1))
+		}
+		p.pass(time.Minute)
+		if n := len(p.cached(1, true)); n != 1300 {
+			t.Errorf("mode %d: %d flows are left", mode, n)
+		}
+		if !slices.ContainsFunc(p.nodes[1].log, func(l string) bool { return strings.Contains(l, "its table is another") }) {
+			t.Errorf("mode %d: log: %q", mode, p.nodes[1].log)
+		}
 	}
 }
 
@@ -187,23 +189,5 @@ func TestMendingIsNoBurden(t *testing.T) {
 	p.pass(time.Duration(mendDelay + 2*aliveAfter))
 	if n := p.nodes[1].asked() - before; n != 1 {
 		t.Errorf("asked %d times soon after a loss that comes after a long quiet", n)
-	}
-}
-
-// A peer that has been emptied keeps what is known of it.
-func TestFlowsOfARebootedNodeStayInNOTRACK(t *testing.T) {
-	p := newPlay(t, Options{Mode: NOTRACK})
-	for i := range 1000 {
-		p.happen(0, flow.New, tcp(i, 3))
-	}
-	p.pass(time.Second)
-	clear(p.nodes[0].kernel)
-	p.restart(0)
-	for i := range 300 {
-		p.happen(0, flow.New, tcp(5000+i, 1))
-	}
-	p.pass(time.Minute)
-	if n := len(p.cached(1, true)); n != 1300 {
-		t.Errorf("%d flows are left", n)
 	}
 }
