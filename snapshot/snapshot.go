@@ -31,8 +31,8 @@ func unavailable(what string, err error) error {
 // Chunk is a part of what [Table.Chunks] hands out: the flows of some buckets, in the order in
 // which they lie in the table.
 type Chunk struct {
-	flows  iter.Seq[*flow.Flow]
-	inTurn func(func())
+	flows           iter.Seq[*flow.Flow]
+	inTurn, enqueue func(func())
 }
 
 // Flows yields the flows of the chunk. One is valid until the next, and none after the visit.
@@ -42,3 +42,7 @@ func (c *Chunk) Flows() iter.Seq[*flow.Flow] { return c.flows }
 // then calls do, while no other chunk has its turn. What is written inside comes out in the order in
 // which netlink lists the table. If the reading has failed do is not called.
 func (c *Chunk) InTurn(do func()) { c.inTurn(do) }
+
+// Enqueue has do called as InTurn does, but waits for that only if there is much that waits already: do may be called by another goroutine, after the
+// visit, but before [Table.Chunks] returns. What it needs must be its own.
+func (c *Chunk) Enqueue(do func()) { c.enqueue(do) }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -373,6 +374,54 @@ func TestManyFlowsOnce(t *testing.T) {
 	for _, err := range tab.Flows(stopped, nil) {
 		if !errors.Is(err, context.Canceled) {
 			t.Error(err)
+		}
+	}
+}
+
+// TestResultsInOrder: waiting for their turn or not, while some chunks take much longer than others.
+func TestResultsInOrder(t *testing.T) {
+	ns, c := place(t)
+	ctx := limited(t)
+	fill(t, c, 0, 30000)
+	tab := open(t, ns, 2)
+	var want []flow.Key
+	for f, err := range tab.Flows(ctx, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, f.Key())
+	}
+	for name, order := range map[string]func(*snapshot.Chunk, func()){"in turn": (*snapshot.Chunk).InTurn, "queued": (*snapshot.Chunk).Enqueue} {
+		var got []flow.Key
+		chunks := 0
+		var mu sync.Mutex
+		err := tab.Chunks(ctx, nil, func(c *snapshot.Chunk) error {
+			var keys []flow.Key
+			for f := range c.Flows() {
+				keys = append(keys, f.Key())
+			}
+			mu.Lock()
+			chunks++
+			slow := chunks%50 == 0
+			mu.Unlock()
+			if slow {
+				time.Sleep(20 * time.Millisecond) // others get far ahead
+			}
+			order(c, func() { got = append(got, keys...) })
+			return nil
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %d flows in another order than %d", name, err, len(got), len(want))
+		}
+		// After an error nothing has its turn any more.
+		stop := errors.New("stop")
+		after := 0
+		err = tab.Chunks(ctx, nil, func(c *snapshot.Chunk) error {
+			order(c, func() { after++ })
+			return stop
+		})
+		if err != stop || after > tab.Workers() {
+			t.Errorf("%s: %v, %d results after an error", name, err, after)
 		}
 	}
 }

@@ -29,7 +29,7 @@ const parts = 512
 func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chunk) error) error {
 	return read(ctx, t.walkers, selection(flt), func(w *walker, records []byte) error {
 		var malformed error
-		if err := visit(&Chunk{w.flows(flt, records, &malformed), w.inTurn}); err != nil {
+		if err := visit(&Chunk{w.flows(flt, records, &malformed), w.inTurn, w.enqueue}); err != nil {
 			return err
 		}
 		return malformed
@@ -39,7 +39,7 @@ func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chun
 // read has the walkers walk the table and hands what they copy to take, which is called
 // by all of them at once.
 func read(ctx context.Context, walkers []*walker, ask request, take func(*walker, []byte) error) error {
-	s := &sweep{ctx: ctx, take: take, ask: ask}
+	s := &sweep{ctx: ctx, take: take, ask: ask, queue: make(map[uint32][]func())}
 	s.turned.L = &s.mu
 	if len(walkers) > 1 {
 		var err error
@@ -129,8 +129,13 @@ type sweep struct {
 	turned sync.Cond  // turn or err has changed
 	turn   uint32     // first part that is not done
 	done   [parts]bool
+	queue  map[uint32][]func() // by part, of which it is not the turn yet
+	queued int                 // in all of them
 	err    error
 }
+
+// mostQueued bounds the memory of results that wait for their turn.
+const mostQueued = 16
 
 func (s *sweep) fail(err error) {
 	s.mu.Lock()
@@ -149,9 +154,34 @@ func (s *sweep) inTurn(part uint32, do func()) {
 	for s.turn != part && s.err == nil {
 		s.turned.Wait()
 	}
+	s.unqueue(part)
 	if s.err == nil {
 		do()
 	}
+}
+
+// enqueue is inTurn without waiting, unless there is too much that waits.
+func (s *sweep) enqueue(part uint32, do func()) {
+	s.mu.Lock()
+	if s.turn != part && s.queued < mostQueued && s.err == nil {
+		s.queue[part] = append(s.queue[part], do)
+		s.queued++
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.inTurn(part, do)
+}
+
+// unqueue calls what has waited for the turn of a part, which it is now.
+func (s *sweep) unqueue(part uint32) {
+	for _, do := range s.queue[part] {
+		if s.err == nil {
+			do()
+		}
+		s.queued--
+	}
+	delete(s.queue, part)
 }
 
 func (s *sweep) finish(part uint32) {
@@ -159,6 +189,7 @@ func (s *sweep) finish(part uint32) {
 	defer s.mu.Unlock()
 	s.done[part] = true
 	for s.turn < parts && s.done[s.turn] {
+		s.unqueue(s.turn)
 		s.turn++
 	}
 	s.turned.Broadcast()
@@ -178,7 +209,7 @@ type walker struct {
 	seen  []uint64 // entries of this part handed over already
 	again bool     // the part is being read again
 
-	inTurn func(func()) // of the part being walked
+	inTurn, enqueue func(func()) // of the part being walked
 }
 
 const (
@@ -221,6 +252,7 @@ func (w *walker) run(s *sweep) error {
 			return err
 		}
 		w.inTurn = func(do func()) { s.inTurn(part, do) }
+		w.enqueue = func(do func()) { s.enqueue(part, do) }
 		if err := w.part(s, part); err != nil {
 			return err
 		}

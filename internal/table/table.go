@@ -195,6 +195,16 @@ func (c *Chunk) InTurn(do func()) {
 	c.part.InTurn(do)
 }
 
+// Enqueue has do called in turn, as InTurn does, without waiting for that: perhaps by another goroutine, after the visit, but before Chunks returns. What
+// it needs must be its own.
+func (c *Chunk) Enqueue(do func()) {
+	if c.part == nil {
+		do()
+		return
+	}
+	c.part.Enqueue(do)
+}
+
 // someFlows returns the flows at the beginning of a dump.
 func someFlows(ctx context.Context, c *conntrack.Client) ([]flow.Flow, error) {
 	var some []flow.Flow

@@ -62,7 +62,6 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 	pieces := sync.Pool{New: func() any { return new([]byte) }}
 	err = t.Chunks(context.Background(), flt, func(c *table.Chunk) error {
 		buf := pieces.Get().(*[]byte)
-		defer pieces.Put(buf)
 		piece, records := p.Piece(), 0
 		text := (*buf)[:0]
 		for f := range c.Flows() {
@@ -71,12 +70,14 @@ func (x *executor) printSnapshot(c *conntrack.Client, p *render.Printer, flt *fi
 		}
 		*buf = text
 		if records == 0 {
+			pieces.Put(buf)
 			return nil
 		}
-		c.InTurn(func() {
+		c.Enqueue(func() {
 			x.out.buf = p.BeginPiece(x.out.buf, records)
 			x.out.bulk(text)
 			n += records
+			pieces.Put(buf)
 		})
 		return nil
 	})
