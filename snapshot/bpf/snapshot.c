@@ -103,7 +103,7 @@ enum { NO_TABLE = 1, FAULT = 2, RESTLESS = 3 };
 #define ALIVE_MASK (1 << 3 | 1 << 9)
 
 /* How many chains are fetched at once, and how far. */
-#define CHAINS 64
+#define CHAINS 128
 #define DEPTH 6
 
 struct front;
@@ -194,6 +194,9 @@ static always_inline void copy(struct walk *w, u64 node)
 	u64 status, ext, net, master;
 	u32 timeout;
 
+	/* Of a table that is mostly other namespaces', nothing else is read. */
+	if (word(ct + offset_of(struct nf_conn, ct_net)) ^ r->net)
+		return;
 	if (at > BUFFER_SIZE - sizeof(struct record) - MAX_CONN - MAX_EXT)
 		return;
 	struct record *rec = (void *)(w->out + at);
@@ -302,6 +305,7 @@ struct front {
 	u64 orig[2 * CHAINS]; /* original nodes met */
 	u64 heads;
 	u32 nodes, origs;
+	u32 was; /* nodes of the depth before */
 };
 
 struct {
@@ -311,22 +315,42 @@ struct {
 	int (*max_entries)[4]; /* set when loaded */
 } fronts SEC(".maps");
 
-/* advance puts the next node of a chain into the front, if there is one. */
-static always_inline void advance(struct front *f, u64 next)
+/* To call a function costs about as much as to wait for memory, so each call sees to several; of more than these the
+ * verifier takes longer than they gain. Beyond the last are addresses from before: to touch what is there does no
+ * harm, but it must not be followed. */
+#define PER_CALL 4
+#define calls(n) (((n) + PER_CALL - 1) / PER_CALL)
+#define for_each_of_call(i, call) \
+	_Pragma("unroll") for (u32 k = 0, i = (call) * PER_CALL; k < PER_CALL; k++, i++)
+
+/* below is 1 if i < n, else 0, without a branch. */
+static always_inline u64 below(u32 i, u32 n)
 {
-	f->node[f->nodes % CHAINS] = next;
-	f->nodes += ~next & 1;
+	return ((u64)i - n) >> 63;
 }
 
-static long fetch_head(u32 i, struct front **f)
+/* advance puts the next node of a chain into the front, if there is one and if it is wanted. */
+static always_inline void advance(struct front *f, u64 next, u64 wanted)
 {
-	advance(*f, word((*f)->heads + 8 * (u64)i));
+	f->node[f->nodes % CHAINS] = next;
+	f->nodes += ~next & wanted;
+}
+
+static long fetch_head(u32 i, struct front **front)
+{
+	struct front *f = *front;
+
+	for_each_of_call(j, i)
+		advance(f, word(f->heads + 8 * (u64)j), below(j, f->was));
 	return 0;
 }
 
-static long fetch_node(u32 i, struct front **f)
+static long fetch_node(u32 i, struct front **front)
 {
-	touch((*f)->node[i % CHAINS]);
+	struct front *f = *front;
+
+	for_each_of_call(j, i)
+		touch(f->node[j % CHAINS]);
 	return 0;
 }
 
@@ -335,40 +359,52 @@ static long fetch_node(u32 i, struct front **f)
 static long follow_node(u32 i, struct front **front)
 {
 	struct front *f = *front;
-	u64 node = f->node[i % CHAINS];
 
-	/* Entries begin with a cache line, so the address tells the direction. If they did not, this
-	 * would be slow and not wrong. */
-	f->orig[f->origs % (2 * CHAINS)] = node;
-	f->origs += is_zero((node ^ offset_of(struct nf_conn, tuplehash)) & 63) & 1;
-	advance(f, word(node));
+	for_each_of_call(j, i) {
+		u64 node = f->node[j % CHAINS], wanted = below(j, f->was);
+
+		/* Entries begin with a cache line, so the address tells the direction. If they did not, this
+		 * would be slow and not wrong. */
+		f->orig[f->origs % (2 * CHAINS)] = node;
+		f->origs += is_zero((node ^ offset_of(struct nf_conn, tuplehash)) & 63) & wanted;
+		advance(f, word(node), wanted);
+	}
 	return 0;
 }
 
-static long fetch_tuples(u32 i, struct front **f)
+/* original is the entry of an original node met. */
+static always_inline u64 original(const struct front *f, u32 i)
 {
-	u64 ct = (*f)->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
+	return f->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
+}
 
-	touch(ct + 64);
+static long fetch_tuples(u32 i, struct front **front)
+{
+	for_each_of_call(j, i)
+		touch(original(*front, j) + 64);
 	return 0;
 }
 
-static long fetch_entry(u32 i, struct front **f)
+static long fetch_entry(u32 i, struct front **front)
 {
-	u64 ct = (*f)->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
+	for_each_of_call(j, i) {
+		u64 ct = original(*front, j);
 
-	touch(ct + 64);
-	touch(ct + 128);
-	touch(ct + 192);
+		touch(ct + 64);
+		touch(ct + 128);
+		touch(ct + 192);
+	}
 	return 0;
 }
 
-static long fetch_extensions(u32 i, struct front **f)
+static long fetch_extensions(u32 i, struct front **front)
 {
-	u64 ct = (*f)->orig[i % (2 * CHAINS)] - offset_of(struct nf_conn, tuplehash);
-	u64 ext = word(ct + offset_of(struct nf_conn, ext));
+	for_each_of_call(j, i) {
+		u64 ct = original(*front, j);
+		u64 ext = word(ct + offset_of(struct nf_conn, ext));
 
-	touch(ext | (is_zero(ext >> 1) & ct));
+		touch(ext | (is_zero(ext >> 1) & ct));
+	}
 	return 0;
 }
 
@@ -379,23 +415,23 @@ static always_inline void fetch(struct request *r, struct front *f)
 	if (chains > CHAINS)
 		chains = CHAINS;
 	f->heads = r->hash + 8 * (u64)r->bucket;
+	f->was = chains;
 	f->nodes = 0;
 	f->origs = 0;
-	bpf_loop(chains, fetch_head, &f, 0);
+	bpf_loop(calls(chains), fetch_head, &f, 0);
 	for (int depth = 0; depth < DEPTH; depth++) {
-		u32 nodes = f->nodes;
-
-		bpf_loop(nodes, fetch_node, &f, 0);
+		f->was = f->nodes;
+		bpf_loop(calls(f->was), fetch_node, &f, 0);
 		f->nodes = 0;
-		bpf_loop(nodes, follow_node, &f, 0);
+		bpf_loop(calls(f->was), follow_node, &f, 0);
 	}
 	u32 origs = f->origs % (2 * CHAINS);
 	if (r->flags & WITH_TUPLES) {
-		bpf_loop(origs, fetch_tuples, &f, 0);
+		bpf_loop(calls(origs), fetch_tuples, &f, 0);
 		return;
 	}
-	bpf_loop(origs, fetch_entry, &f, 0);
-	bpf_loop(origs, fetch_extensions, &f, 0);
+	bpf_loop(calls(origs), fetch_entry, &f, 0);
+	bpf_loop(calls(origs), fetch_extensions, &f, 0);
 }
 
 /* step looks at the head of a bucket or at one node of its chain. */
