@@ -98,30 +98,22 @@ func (c *call) tally(s *source, by []tally.Field) (*tally.Tally, error) {
 	defer t.Close()
 	entries := 0
 	if u, err := s.client.Count(c.ctx); err == nil {
-		entries = int(u.Entries)
+		entries = min(int(u.Entries), mostReserved)
 	}
 	var mu sync.Mutex
-	made := 0
 	var idle []*tally.Tally // one for each worker
+	room := entries
 	err = t.Chunks(c.ctx, s.narrow, func(chunk *table.Chunk) error {
 		mu.Lock()
 		var mine *tally.Tally
 		if last := len(idle) - 1; last >= 0 {
 			mine, idle = idle[last], idle[:last]
-		}
-		first := mine == nil && made == 0
-		if mine == nil {
-			made++
+		} else {
+			mine = tally.New(by...)
+			mine.Reserve(room)
+			room = entries / 2 // the others are added to the first
 		}
 		mu.Unlock()
-		if mine == nil {
-			mine = tally.New(by...)
-			if first { // to which the others are added
-				mine.Reserve(min(entries, mostReserved))
-			} else {
-				mine.Reserve(min(entries/2, mostReserved))
-			}
-		}
 		for f := range chunk.Flows() {
 			if s.query.Match(f, s.now) {
 				mine.Add(f)

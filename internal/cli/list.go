@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spoor-project/spoor/flow"
@@ -160,59 +162,90 @@ func (w *writer) all(c *call, s *source, t *table.Table) error {
 	if _, err := c.out.Write(w.begin(nil)); err != nil {
 		return err
 	}
-	written := 0
-	buffers := sync.Pool{New: func() any { return new([]byte) }}
+	out := lines{writer: w, to: c.out}
+	pieces := sync.Pool{New: func() any { return new(piece) }}
 	err := t.Chunks(c.ctx, s.narrow, func(chunk *table.Chunk) error {
-		buf := buffers.Get().(*[]byte)
-		defer buffers.Put(buf)
-		text, piece := (*buf)[:0], w.piece()
-		var ends []int
-		records := 0
-		var failed error
-		send := func() {
-			defer func() { text, records, ends, piece = text[:0], 0, ends[:0], w.piece() }()
-			if w.limit > 0 && written+records > w.limit {
-				records = w.limit - written
-				if records > 0 {
-					text = text[:ends[records-1]]
-				}
-			}
-			if records <= 0 || failed != nil {
-				return
-			}
-			if w.printer != nil {
-				c.out.Write(w.printer.BeginPiece(nil, records))
-			}
-			_, failed = c.out.Write(text)
-			written += records
-		}
+		p := pieces.Get().(*piece)
+		p.begin(w)
 		for f := range chunk.Flows() {
 			if !s.query.Match(f, s.now) {
 				continue
 			}
-			text = w.append(text, piece, f)
-			records++
-			if w.limit > 0 {
-				ends = append(ends, len(text))
-			}
+			p.append(w, f)
 			// Over netlink the chunk is the whole table.
-			if t.Workers() == 1 && !t.BySnapshot() && len(text) >= 32<<10 {
-				if send(); failed != nil || w.limit > 0 && written >= w.limit {
+			if !t.BySnapshot() && len(p.text) >= 32<<10 {
+				out.write(p)
+				p.begin(w)
+				if out.enough.Load() {
 					break
 				}
 			}
 		}
-		*buf = text
-		chunk.InTurn(send)
-		if failed == nil && w.limit > 0 && written >= w.limit {
+		chunk.Enqueue(func() {
+			out.write(p)
+			pieces.Put(p)
+		})
+		if out.enough.Load() {
 			return errEnough
 		}
-		return failed
+		return nil
 	})
-	if err == errEnough {
+	switch {
+	case out.err != nil:
+		return out.err
+	case err == errEnough:
 		return nil
 	}
 	return err
+}
+
+// piece is some lines, or records of a format.
+type piece struct {
+	printer *render.Printer
+	text    []byte
+	ends    []int // of the records, if only some of them may be wanted
+	records int
+}
+
+func (p *piece) begin(w *writer) {
+	p.printer, p.text, p.ends, p.records = w.piece(), p.text[:0], p.ends[:0], 0
+}
+
+func (p *piece) append(w *writer, f *flow.Flow) {
+	p.text = w.append(p.text, p.printer, f)
+	p.records++
+	if w.limit > 0 {
+		p.ends = append(p.ends, len(p.text))
+	}
+}
+
+// lines writes pieces, one after the other.
+type lines struct {
+	*writer
+	to      io.Writer
+	written int // records
+	err     error
+	enough  atomic.Bool // no more is wanted
+}
+
+func (l *lines) write(p *piece) {
+	records, text := p.records, p.text
+	if most := l.limit - l.written; l.limit > 0 && records >= most {
+		l.enough.Store(true)
+		if records = most; records > 0 {
+			text = text[:p.ends[records-1]]
+		}
+	}
+	if records == 0 || l.err != nil {
+		return
+	}
+	if l.printer != nil {
+		l.to.Write(l.printer.BeginPiece(nil, records))
+	}
+	if _, l.err = l.to.Write(text); l.err != nil {
+		l.enough.Store(true)
+	}
+	l.written += records
 }
 
 // errEnough ends a reading when all that is wanted has come.

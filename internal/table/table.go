@@ -185,18 +185,8 @@ func (c *Chunk) Flows() iter.Seq[*flow.Flow] {
 	}
 }
 
-// InTurn calls do when all chunks that lie before this one in the table have had their turn, and no other has. If the
-// reading has failed do is not called.
-func (c *Chunk) InTurn(do func()) {
-	if c.part == nil {
-		do()
-		return
-	}
-	c.part.InTurn(do)
-}
-
-// Enqueue has do called in turn, as InTurn does, without waiting for that: perhaps by another goroutine, after the visit, but before Chunks returns. What
-// it needs must be its own.
+// Enqueue has do called when all chunks that lie before this one in the table have had their turn, and while no other has: perhaps by
+// another goroutine, after the visit, but before Chunks returns. What it needs must be its own. If the reading has failed do is not called.
 func (c *Chunk) Enqueue(do func()) {
 	if c.part == nil {
 		do()

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strconv"
@@ -138,24 +137,17 @@ func (a *arena) follow(ctx context.Context, argv []string, run *followRun) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = out, &stderr
-	if err := cmd.Start(); err != nil {
+	p, err := stand(ctx, out, &stderr, argv...)
+	if err != nil {
 		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		cmd.Wait() // the outcome is in ProcessState
-		close(ended)
-	}()
 	defer func() {
-		cmd.Process.Kill()
-		<-ended
+		p.cmd.Process.Kill()
+		<-p.done
 	}()
 
-	if err := measure.Await(ctx, listenLimit, ended, func() bool { return listener() != nil }); err != nil {
+	if err := measure.Await(ctx, listenLimit, p.done, func() bool { return listener() != nil }); err != nil {
 		return fmt.Errorf("wait for its subscription: %w", err)
 	}
 	start := time.Now()
@@ -164,7 +156,7 @@ func (a *arena) follow(ctx context.Context, argv []string, run *followRun) (err 
 	}
 	last := time.Now()
 	run.Creation = last.Sub(start)
-	if last, err = awaitQuiet(ctx, out, last, ended); err != nil {
+	if last, err = awaitQuiet(ctx, out, last, p.done); err != nil {
 		return fmt.Errorf("wait for the last event: %w", err)
 	}
 	run.Drain = last.Sub(start) - run.Creation
@@ -174,17 +166,17 @@ func (a *arena) follow(ctx context.Context, argv []string, run *followRun) (err 
 		run.Dropped = l.dropped
 	}
 	select {
-	case <-ended:
+	case <-p.done:
 	default:
 		run.Alive = true
-		run.RSS = highWater(cmd.Process.Pid)
-		cmd.Process.Signal(syscall.SIGINT)
+		run.RSS = highWater(p.cmd.Process.Pid)
+		p.cmd.Process.Signal(syscall.SIGINT)
 	}
 	never := func() bool { return false }
-	if err := measure.Await(ctx, endLimit, ended, never); !errors.Is(err, measure.ErrEnded) {
+	if err := measure.Await(ctx, endLimit, p.done, never); !errors.Is(err, measure.ErrEnded) {
 		return fmt.Errorf("wait for its end: %w", err)
 	}
-	run.Exit = exitStatus(cmd.ProcessState.Sys().(syscall.WaitStatus))
+	run.Exit = exitStatus(p.cmd.ProcessState.Sys().(syscall.WaitStatus))
 	run.Said = measure.LastLine(stderr.String())
 	run.Warned = strings.Contains(stderr.String(), "losing events")
 	if n, ok := toldLost(stderr.String()); ok {

@@ -25,7 +25,7 @@ const (
 	serveReady  = time.Minute
 )
 
-// standing is a program of ours that stays until it is told to end.
+// standing is a program that stays until it is told to end.
 type standing struct {
 	cmd  *exec.Cmd
 	done chan struct{}
