@@ -9,7 +9,8 @@
 // # What it needs
 //
 // Linux 6.2 on a little-endian 64-bit machine, with BTF (CONFIG_DEBUG_INFO_BTF) and
-// /proc/net/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS); CAP_BPF, CAP_PERFMON and the right to
+// /proc/net/nf_conntrack (CONFIG_NF_CONNTRACK_PROCFS) or, in a kernel that has been made without
+// it, its variables in /proc/kallsyms (CONFIG_KALLSYMS_ALL); CAP_BPF, CAP_PERFMON and the right to
 // open that file. Where something is missing [Open] fails with [ErrUnavailable], and package
 // conntrack does the same over netlink.
 //

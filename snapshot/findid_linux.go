@@ -130,26 +130,42 @@ func mentioned(at uint64, code []byte, alignment uint64) []uint64 {
 
 // symbol finds the address of a function of the kernel.
 func symbol(name string) (uint64, error) {
-	f, err := os.Open("/proc/kallsyms")
+	at, err := symbols(name)
 	if err != nil {
 		return 0, err
 	}
+	return at[0], nil
+}
+
+// symbols finds the addresses of functions and variables of the kernel.
+func symbols(names ...string) ([]uint64, error) {
+	f, err := os.Open("/proc/kallsyms")
+	if err != nil {
+		return nil, err
+	}
 	defer f.Close()
-	in := bufio.NewScanner(f)
-	for in.Scan() {
-		line := in.Text()
-		if !strings.Contains(line, name) {
-			continue
-		}
-		if w := strings.Fields(line); len(w) >= 3 && w[2] == name {
-			if a, err := strconv.ParseUint(w[0], 16, 64); err == nil && a != 0 {
-				return a, nil
+	at, missing := make([]uint64, len(names)), len(names)
+	for in := bufio.NewScanner(f); missing > 0; {
+		if !in.Scan() {
+			if err := in.Err(); err != nil {
+				return nil, err
 			}
-			return 0, errors.New("snapshot: /proc/kallsyms hides addresses (kernel.kptr_restrict)")
+			return nil, errors.New("snapshot: the kernel has no symbol " + names[slices.Index(at, 0)])
+		}
+		line := in.Text()
+		for i, name := range names {
+			if at[i] != 0 || !strings.Contains(line, name) {
+				continue
+			}
+			w := strings.Fields(line)
+			if len(w) < 3 || w[2] != name {
+				continue
+			}
+			if at[i], err = strconv.ParseUint(w[0], 16, 64); err != nil || at[i] == 0 {
+				return nil, errors.New("snapshot: /proc/kallsyms hides addresses (kernel.kptr_restrict)")
+			}
+			missing--
 		}
 	}
-	if err := in.Err(); err != nil {
-		return 0, err
-	}
-	return 0, errors.New("snapshot: the kernel has no symbol " + name)
+	return at, nil
 }

@@ -14,6 +14,7 @@ type match struct{ Value, Mask [tupleSize]byte }
 
 // request is struct request in bpf/snapshot.c.
 type request struct {
+	HashAt, SizeAt          uint64
 	FD, Buffer, Bucket, End uint32
 	Orig, Reply             match
 	Status, StatusMask      uint32
@@ -45,7 +46,7 @@ func (r *request) complaint() string {
 	case 0:
 		return "it has moved"
 	case 1:
-		return "the open file does not lead to it"
+		return "what the kernel tells does not lead to it"
 	case 2:
 		return "memory that is none"
 	case 3:

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/internal/nstest"
+	"github.com/spoor-project/spoor/snapshot"
 )
 
 const bucketsFile = "/proc/sys/net/netfilter/nf_conntrack_buckets"
@@ -22,6 +23,11 @@ const bucketsFile = "/proc/sys/net/netfilter/nf_conntrack_buckets"
 // test may run beside this one: the tag alone keeps it out of go test ./... . The size is
 // put back.
 func TestTableIsResizedMeanwhile(t *testing.T) {
+	t.Run("list", func(t *testing.T) { resizedMeanwhile(t, snapshot.Open) })
+	t.Run("variables", func(t *testing.T) { resizedMeanwhile(t, snapshot.OpenByNames) })
+}
+
+func resizedMeanwhile(t *testing.T, by func(*snapshot.Options) (*snapshot.Table, error)) {
 	ns, c := place(t)
 	ctx := limited(t)
 	old, err := os.ReadFile(bucketsFile)
@@ -38,7 +44,7 @@ func TestTableIsResizedMeanwhile(t *testing.T) {
 	}
 	t.Cleanup(func() { resize(size) })
 	fill(t, c, 0, lasting)
-	tab := open(t, ns, 2)
+	tab := openBy(t, by, ns, 2)
 	busy, stop := context.WithCancel(ctx)
 	defer stop()
 	var wg sync.WaitGroup

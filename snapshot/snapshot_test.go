@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"net/netip"
 	"os"
@@ -46,7 +47,12 @@ func place(t *testing.T) (*nstest.NS, *conntrack.Client) {
 
 func open(t *testing.T, ns *nstest.NS, workers int) *snapshot.Table {
 	t.Helper()
-	tab, err := snapshot.Open(&snapshot.Options{NetNS: ns.Path(), Workers: workers})
+	return openBy(t, snapshot.Open, ns, workers)
+}
+
+func openBy(t *testing.T, open func(*snapshot.Options) (*snapshot.Table, error), ns *nstest.NS, workers int) *snapshot.Table {
+	t.Helper()
+	tab, err := open(&snapshot.Options{NetNS: ns.Path(), Workers: workers})
 	if errors.Is(err, snapshot.ErrUnavailable) {
 		nstest.Unavailable(t, []string{"snapshot"}, err.Error())
 	}
@@ -342,6 +348,31 @@ func TestReadingByTheKernelsVariables(t *testing.T) {
 	}
 	if n := len(collect(t, tab.Flows(ctx, nil))); deleted != 3000 || n != 0 {
 		t.Errorf("%d deleted, %d left", deleted, n)
+	}
+}
+
+// TestWithoutTheKernelsList finds the table by the kernel's variables alone.
+func TestWithoutTheKernelsList(t *testing.T) {
+	for _, n := range []int{0, 1, 3000} {
+		ns, c := place(t)
+		ctx := limited(t)
+		fill(t, c, 0, n)
+		want := collect(t, c.Flows(ctx, nil))
+		tab := openBy(t, snapshot.OpenByNames, ns, 2)
+		for range 2 {
+			if got := collect(t, tab.Flows(ctx, nil)); len(want) != n || len(got) != n {
+				t.Errorf("%d flows, netlink has %d of %d", len(got), len(want), n)
+			} else {
+				for k := range want {
+					if _, ok := got[k]; !ok {
+						t.Errorf("%v is missing", k)
+					}
+				}
+			}
+		}
+	}
+	if _, err := snapshot.OpenByNames(&snapshot.Options{NetNS: "/nowhere"}); !errors.Is(err, snapshot.ErrUnavailable) || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a namespace that is none: %v", err)
 	}
 }
 

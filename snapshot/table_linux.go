@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"encoding/binary"
 	"errors"
+	"os"
 	"runtime"
 	"strconv"
 	"sync"
@@ -39,6 +40,9 @@ type Table struct {
 	slow    atomic.Int64 // nanoseconds that slow answers have taken
 	search  sync.Once    // for the generation
 	found   atomic.Pointer[variables]
+	names   *names   // nil: the kernel's list of flows leads to the table
+	net     uint64   // if names is set: what tells the namespace
+	netns   *os.File // which is there for as long as this is open
 	walkers []*walker
 }
 
@@ -67,13 +71,12 @@ func (t *Table) open(opts *Options) error {
 		n = runtime.GOMAXPROCS(0)
 	}
 	n = min(n, maxWorkers)
+	for i := range n {
+		t.walkers = append(t.walkers, &walker{table: t, fd: -1, buffer: i})
+	}
 	// First what fails soonest.
-	for range n {
-		fd, err := openList(opts.NetNS)
-		if err != nil {
-			return unavailable("open the kernel's list of flows", err)
-		}
-		t.walkers = append(t.walkers, &walker{table: t, fd: fd, buffer: len(t.walkers)})
+	if err := t.openLists(opts.NetNS); err != nil {
+		return unavailable("open the kernel's list of flows", err)
 	}
 	if err := t.load(n); err != nil {
 		return err
@@ -81,9 +84,14 @@ func (t *Table) open(opts *Options) error {
 	for i, w := range t.walkers {
 		w.memory = t.memory[i*bufferSize : (i+1)*bufferSize]
 	}
-	// Whatever is not as expected shall be known before the first flow is asked for.
 	first := t.walkers[0]
-	first.ask.FD = uint32(first.fd)
+	if t.names != nil {
+		if err := t.enter(opts.NetNS); err != nil {
+			return unavailable("find the namespace", err)
+		}
+	}
+	// Whatever is not as expected shall be known before the first flow is asked for.
+	first.begin(request{})
 	if err := first.locate(nil); err != nil {
 		return unavailable("find the table", err)
 	}
@@ -139,7 +147,13 @@ func (t *Table) Close() error {
 		t.memory = nil
 	}
 	for _, w := range t.walkers {
-		unix.Close(w.fd)
+		if w.fd >= 0 {
+			unix.Close(w.fd)
+		}
+	}
+	if t.netns != nil {
+		errs = append(errs, t.netns.Close())
+		t.netns = nil
 	}
 	t.walkers = nil
 	if t.walk != nil {
@@ -151,16 +165,26 @@ func (t *Table) Close() error {
 
 const procList = "/proc/thread-self/net/nf_conntrack"
 
-// openList opens the list of flows of a namespace. The file stays with that namespace.
-func openList(path string) (fd int, err error) {
-	err = netns.DoAt(path, func() (err error) {
-		fd, err = unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		return err
-	})
-	if err != nil {
-		return -1, err
+// openLists opens the list of flows of a namespace, once for each walker. The files stay with that namespace. Where the kernel has been
+// made without the list, names takes its place.
+func (t *Table) openLists(path string) error {
+	if t.names != nil {
+		return nil
 	}
-	return fd, nil
+	err := netns.DoAt(path, func() (err error) {
+		for _, w := range t.walkers {
+			if w.fd, err = unix.Open(procList, unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == unix.ENOENT {
+		if n, unnamed := findNames(); unnamed == nil {
+			t.names, err = n, nil
+		}
+	}
+	return err
 }
 
 // littleEndian reports whether this machine is; the compiled program is for those.

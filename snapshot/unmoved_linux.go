@@ -23,13 +23,15 @@ func (t *Table) waited(d time.Duration, hash uint64, size uint32) {
 	}
 }
 
+// readers are functions that read the table's address and size. The first is part of the second where the compiler has put it there.
+var readers = []string{"nf_conntrack_get_ht", "ct_seq_start"}
+
 // findGeneration looks for nf_conntrack_generation: the kernel counts it up when a resize begins and when it ends. It is the third of what the code
 // mentions that reads the table's address and size; these are the values that the kernel has just told, and all three lie
 // close together. If it is not found, the kernel goes on being asked.
 func (t *Table) findGeneration(hash uint64, size uint32) {
 	t.search.Do(func() {
-		// The first is part of the second where the compiler has put it there.
-		for _, reader := range []string{"nf_conntrack_get_ht", "ct_seq_start"} {
+		for _, reader := range readers {
 			if v := t.variablesIn(reader, hash, size); v != nil {
 				t.found.Store(v)
 				return

@@ -264,6 +264,9 @@ func (w *walker) run(s *sweep) error {
 func (w *walker) begin(ask request) {
 	w.ask, w.known = ask, generation{}
 	w.ask.FD, w.ask.Buffer = uint32(w.fd), uint32(w.buffer)
+	if n := w.table.names; n != nil {
+		w.ask.HashAt, w.ask.SizeAt, w.ask.Net = n.hash, n.size, w.table.net
+	}
 }
 
 // part walks one part of the table and hands over what is in it.
@@ -388,6 +391,9 @@ func (w *walker) walk(s *sweep, part uint32) error {
 
 // firstPart finds out which part has the first entry of the namespace. If that cannot be told, it is the last.
 func (w *walker) firstPart() (uint32, error) {
+	if w.table.names != nil {
+		return 0, nil // nothing is shown
+	}
 	w.begin(request{})
 	if err := w.locate(nil); err != nil {
 		return 0, err
@@ -414,14 +420,12 @@ func (w *walker) locate(s *sweep) error {
 	if w.unmoved() {
 		return nil
 	}
-	w.known = w.table.generation() // first, lest it be that of a later one
-	w.told = time.Now()
-	if err := w.refresh(s); err != nil {
-		return err
-	}
-	took := time.Since(w.told)
 	w.ask.Bucket, w.ask.End = 0, 0
-	if err := w.call(); err != nil {
+	ask := func() error { return w.askList(s) }
+	if w.table.names != nil {
+		ask = w.look
+	}
+	if err := ask(); err != nil {
 		return err
 	}
 	switch {
@@ -430,7 +434,23 @@ func (w *walker) locate(s *sweep) error {
 	case w.ask.Size == 0 || w.ask.Size%parts != 0:
 		return fmt.Errorf("snapshot: a table of %d buckets", w.ask.Size)
 	}
-	w.table.waited(took, w.ask.Hash, w.ask.Size)
+	return nil
+}
+
+// askList has the kernel tell where the table is.
+func (w *walker) askList(s *sweep) error {
+	w.known = w.table.generation() // first, lest it be that of a later one
+	w.told = time.Now()
+	if err := w.refresh(s); err != nil {
+		return err
+	}
+	took := time.Since(w.told)
+	if err := w.call(); err != nil {
+		return err
+	}
+	if w.ask.Error == 0 {
+		w.table.waited(took, w.ask.Hash, w.ask.Size)
+	}
 	return nil
 }
 

@@ -66,13 +66,17 @@ struct fdtable {
 struct files_struct {
 	struct fdtable *fdt;
 };
+struct net;
+struct nsproxy {
+	struct net *net_ns;
+};
 struct task_struct {
 	struct files_struct *files;
+	struct nsproxy *nsproxy;
 };
 struct seq_file {
 	void *private;
 };
-struct net;
 struct seq_net_private {
 	struct net *net;
 };

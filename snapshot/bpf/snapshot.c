@@ -52,6 +52,7 @@ struct match {
 /* What user space asks for; struct request in walk.go. */
 struct request {
 	/* in */
+	u64 hash_at, size_at; /* where the kernel keeps the table's address and size; 0: fd leads there */
 	u32 fd;     /* of /proc/net/nf_conntrack, read from shortly before */
 	u32 buffer; /* which one to fill */
 	u32 bucket; /* in and out: where to begin, where to go on */
@@ -65,7 +66,7 @@ struct request {
 
 	/* out */
 	u64 hash;
-	u64 net;
+	u64 net; /* in, too, if hash_at is given; 0: the caller's */
 	u32 size;
 	u32 length; /* of the records */
 	u64 jiffies;
@@ -113,6 +114,22 @@ struct walk {
 	u8 *out;
 	struct front *front;
 };
+
+/* look reads the table's address and size from where the kernel keeps them. */
+static always_inline int look(struct request *r)
+{
+	u64 task = bpf_get_current_task();
+	u64 proxy = 0, net = 0;
+
+	if (!r->net) {
+		if (field(proxy, task, struct task_struct, nsproxy) || field(net, proxy, struct nsproxy, net_ns))
+			return -1;
+		r->net = net;
+	}
+	r->hash = word(r->hash_at);
+	r->size = word(r->size_at);
+	return r->hash && r->net ? 0 : -1;
+}
 
 /*
  * locate follows the caller's open file to the state of its iteration, where the
@@ -503,7 +520,7 @@ int walk(struct request *r)
 	w.front = bpf_map_lookup_elem(&fronts, &key);
 	if (!w.out || !w.front)
 		return 0;
-	if (locate(r)) {
+	if (r->hash_at ? look(r) : locate(r)) {
 		r->error = NO_TABLE;
 		return 0;
 	}
