@@ -76,13 +76,6 @@ type told struct {
 	failed bool // the kernel has refused it
 }
 
-// takeMade has the internal cache learn of a flow that a commit has made, unless an event was faster.
-func (d *Daemon) takeMade(t *told) {
-	if !t.failed && d.kernel.filter().passes(&t.flow, flow.New) && !d.engine.Knows(&t.flow) {
-		d.engine.Event(d.now(), &flow.Event{Type: flow.New, Flow: t.flow}, statesync.Commit)
-	}
-}
-
 // manyFlows are so many that it is worth while to make them without the kernel telling of each.
 const manyFlows = 20_000
 
@@ -134,8 +127,11 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 		for s := range shipped {
 			if take {
 				d.call(ctx, func() {
+					now, passes := d.now(), d.kernel.filter().passes
 					for i := range s.flows {
-						d.takeMade(&s.flows[i])
+						if t := &s.flows[i]; !t.failed && passes(&t.flow, flow.New) {
+							d.engine.Made(now, &t.flow)
+						}
 					}
 				})
 			}
@@ -183,9 +179,9 @@ func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty 
 				return
 			}
 			s.batch.Reset()
+			b := d.entries()
 			for i := range s.flows {
-				e := d.entries().ofAge(&s.flows[i].flow, s.flows[i].silent)
-				s.batch.Create(&e)
+				s.batch.Create(b.ofAge(&s.flows[i].flow, s.flows[i].silent))
 			}
 			select {
 			case built <- s:
@@ -226,14 +222,14 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 			count(t, results[i].Err)
 		}
 	}
+	b := d.entries()
 	for len(exist) > 0 {
 		part := exist[:min(len(exist), conntrack.MaxBatch/2)]
 		exist = exist[len(part):]
 		s.batch.Reset()
 		for _, t := range part {
-			e := d.entries().ofAge(&t.flow, t.silent)
 			s.batch.Delete(&flow.Flow{Orig: t.flow.Orig, Zone: t.flow.Zone})
-			s.batch.Create(&e)
+			s.batch.Create(b.ofAge(&t.flow, t.silent))
 		}
 		if results, err = w.Do(ctx, &s.batch); err != nil {
 			return err

@@ -172,7 +172,7 @@ func (d *Daemon) openSync(s *config.Sync, seq uint32) error {
 // entries says how what peers told becomes requests to the kernel.
 func (d *Daemon) entries() *entries {
 	s := d.cfg.Load().Sync
-	return &entries{s.CommitTimeout, s.TCPWindowTracking}
+	return &entries{commitTimeout: s.CommitTimeout, windows: s.TCPWindowTracking}
 }
 
 var modes = map[config.Mode]statesync.Mode{config.FTFW: statesync.FTFW, config.ALARM: statesync.ALARM, config.NOTRACK: statesync.NOTRACK}

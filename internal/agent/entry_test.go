@@ -44,6 +44,30 @@ func TestEntryOfAPeersFlow(t *testing.T) {
 	}
 }
 
+// An entry has nothing of the one before, and building one allocates nothing.
+func TestEntriesFollowEachOther(t *testing.T) {
+	first := tcpFlow("10.0.0.1", "198.51.100.1", flow.TCPEstablished)
+	first.Has |= flow.HasStatus | flow.HasTimeout | flow.HasMark | flow.HasHelper | flow.HasTCPWindow
+	first.Reply.Dst, first.Reply.DstPort = netip.MustParseAddr("203.0.113.7"), 4000
+	first.Status, first.Timeout, first.Mark, first.Helper = flow.SrcNATDone|flow.Assured, time.Hour, 5, "ftp"
+	second := flow.Flow{Orig: flow.Tuple{Src: netip.MustParseAddr("10.0.0.3"), Dst: netip.MustParseAddr("10.0.0.2"), Proto: flow.UDP}}
+	for _, windows := range []bool{false, true} {
+		b := entries{windows: windows}
+		if n := testing.AllocsPerRun(100, func() { b.ofAge(&first, 0); b.ofAge(&second, 0) }); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		want := *(&entries{windows: windows}).ofAge(&second, 0)
+		got := *b.ofAge(&second, 0)
+		if *got.Timeout != *want.Timeout || *got.Status != *want.Status {
+			t.Errorf("%v, %v: want %v, %v", *got.Timeout, *got.Status, *want.Timeout, *want.Status)
+		}
+		got.Timeout, got.Status, want.Timeout, want.Status = nil, nil, nil, nil
+		if got != want {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+	}
+}
+
 func TestLifeLeft(t *testing.T) {
 	f := &flow.Flow{Has: flow.HasTimeout, Timeout: 10 * time.Second}
 	for silent, want := range map[int]time.Duration{0: 10 * time.Second, 9: time.Second, 10: time.Minute, 1000: time.Minute} {
@@ -62,11 +86,11 @@ func TestTranslationOfICMP(t *testing.T) {
 	f.Orig = flow.Tuple{Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Proto: flow.ICMP}
 	f.Orig.SetICMP(8, 0, 77)
 	f.Reply, _ = f.Orig.Inverse()
-	if src, dst := translations(&f); src != nil || dst != nil {
+	if src, dst := new(entries).translations(&f); src != nil || dst != nil {
 		t.Errorf("%+v, %+v for a ping that is not translated", src, dst)
 	}
 	f.Reply.Dst = netip.MustParseAddr("203.0.113.7")
-	if src, _ := translations(&f); src == nil || src.Port != nil {
+	if src, _ := new(entries).translations(&f); src == nil || src.Port != nil {
 		t.Errorf("%+v for a ping that is", src)
 	}
 }

@@ -90,16 +90,15 @@ func (in *injector) add(ctx context.Context, op *statesync.Operation) error {
 
 func (in *injector) create(f *flow.Flow) {
 	e := in.daemon.entries().entry(f, lifeLeft(f, 0))
-	in.batch.Create(&e)
+	in.batch.Create(e)
 }
 
 // update changes what of an existing flow can be changed.
 func (in *injector) update(f *flow.Flow) {
 	e := in.daemon.entries().entry(f, lifeLeft(f, 0))
 	e.SrcNAT, e.DstNAT, e.Master, e.Helper = nil, nil, nil, nil
-	status := f.Status&^(flow.SrcNAT|flow.DstNAT) | flow.Confirmed
-	e.Status = &status
-	in.batch.Update(&e)
+	*e.Status = f.Status&^(flow.SrcNAT|flow.DstNAT) | flow.Confirmed
+	in.batch.Update(e)
 }
 
 func (in *injector) remove(f *flow.Flow) {

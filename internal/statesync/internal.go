@@ -72,6 +72,17 @@ func (e *Engine) Event(now Moment, ev *flow.Event, by Origin) {
 	}
 }
 
+// Made takes in a flow that a commit has made, and of which no event tells, unless it is known already.
+func (e *Engine) Made(now Moment, f *flow.Flow) {
+	e.now = now
+	if e.opts.NoInternalCache {
+		return
+	}
+	if ref := e.internal.Find(f); ref == 0 || e.internal.Meta(ref).state == dead {
+		e.added(ref, f, false)
+	}
+}
+
 // count adds up what ended flows have carried; each counter wraps at 32 bits, as the original's.
 func (e *Engine) count(f *flow.Flow) {
 	e.stats.Traffic.Bytes += uint64(uint32(f.OrigCounters.Bytes)) + uint64(uint32(f.ReplyCounters.Bytes))
