@@ -159,9 +159,13 @@ type shipment struct {
 }
 
 // buildCommit fills shipments with the external cache: in a first pass flows that stand for themselves, and
-// then, when those are made, those that belong to another.
+// then, when those are made, those that belong to another, if there are any.
 func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty <-chan *shipment) {
+	others := 0
 	for _, wanted := range []bool{false, true} {
+		if wanted && others == 0 {
+			return
+		}
 		for at := mirror.Ref(0); ; {
 			var s *shipment
 			select {
@@ -173,6 +177,8 @@ func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty 
 				at = d.engine.External(d.now(), at, conntrack.MaxBatch, func(c *statesync.Cached) {
 					if related(c.Flow) == wanted {
 						s.flows = append(s.flows, told{flow: *c.Flow, silent: c.Silent})
+					} else {
+						others++
 					}
 				})
 			}) {
