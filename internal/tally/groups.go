@@ -46,6 +46,18 @@ func (g *groups) key(i int) []byte {
 	return g.bytes[begin:g.ends[i]]
 }
 
+// fetch looks at the places where keys with these hashes would be.
+func (g *groups) fetch(hashes []uint32) (seen uint64) {
+	if len(g.index) == 0 {
+		return 0
+	}
+	mask := uint32(len(g.index) - 1)
+	for _, hash := range hashes {
+		seen += g.index[hash&mask].head
+	}
+	return seen
+}
+
 // put returns the number of a key, which is new if the key is.
 func (g *groups) put(key []byte, hash uint32) (i int, isNew bool) {
 	if len(g.ends) >= len(g.index)/4*3 {
