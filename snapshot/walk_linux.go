@@ -421,11 +421,13 @@ func (w *walker) locate(s *sweep) error {
 		return nil
 	}
 	w.ask.Bucket, w.ask.End = 0, 0
-	ask := func() error { return w.askList(s) }
+	var err error
 	if w.table.names != nil {
-		ask = w.look
+		err = w.look()
+	} else {
+		err = w.askList(s)
 	}
-	if err := ask(); err != nil {
+	if err != nil {
 		return err
 	}
 	switch {
