@@ -373,9 +373,11 @@ func TestLinkLocalPeersAreReachedThroughTheDevice(t *testing.T) {
 	}
 }
 
-// sniffer is a packet socket of nodes[1]; it hears one protocol.
-func (l *link) sniffer(t *testing.T, protocol uint16) (fd int) {
+// sniffer hears the packets of one protocol that come to nodes[1]. It gives the next one, until the
+// following call; the test fails when none comes for 20 seconds.
+func (l *link) sniffer(t *testing.T, protocol uint16) (sniff func() (packet []byte)) {
 	t.Helper()
+	var fd int
 	l.nodes[1].Do(func() {
 		var err error
 		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, int(protocol<<8|protocol>>8)); err != nil {
@@ -386,7 +388,22 @@ func (l *link) sniffer(t *testing.T, protocol uint16) (fd int) {
 	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 20}); err != nil {
 		t.Fatal(err)
 	}
-	return fd
+	buf := make([]byte, 2000)
+	return func() []byte {
+		t.Helper()
+		for {
+			n, _, err := unix.Recvfrom(fd, buf, 0)
+			// With a time limit the kernel does not go on by itself after a signal,
+			// and the runtime sends itself some.
+			if err == unix.EINTR {
+				continue
+			}
+			if err != nil {
+				t.Fatalf("no packet came: %v", err)
+			}
+			return buf[:n]
+		}
+	}
 }
 
 // sniffed is the packet in which nodes[1] gets a datagram that a channel sends.
@@ -396,18 +413,14 @@ func (l *link) sniffed(t *testing.T, o *channel.Options) (packet []byte) {
 	if o.Remote.Is6() {
 		protocol = unix.ETH_P_IPV6
 	}
-	fd := l.sniffer(t, protocol)
+	sniff := l.sniffer(t, protocol)
 	const words = "mark my words"
 	if err := open(t, o).Send([]byte(words)); err != nil {
 		t.Fatal(err)
 	}
-	for buf := make([]byte, 2000); ; {
-		n, _, err := unix.Recvfrom(fd, buf, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if bytes.HasSuffix(buf[:n], []byte(words)) {
-			return buf[:n]
+	for {
+		if packet := sniff(); bytes.HasSuffix(packet, []byte(words)) {
+			return packet
 		}
 	}
 }

@@ -169,21 +169,18 @@ func TestTCPTriesAfreshWhenNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	l := newLink(t)
 	l.nodes[0].MustRun(t, "ip", "neighbour", "add", "10.0.0.2", "lladdr", "02:00:00:00:00:77", "dev", "eth0", "nud", "permanent")
-	fd := l.sniffer(t, unix.ETH_P_IP)
+	sniff := l.sniffer(t, unix.ETH_P_IP)
 	a := open(t, l.options(channel.TCP, "4", 0))
 	a.Send(numbered(0))
 	var first [2]byte // source port
 	calls := 0
-	for buf := make([]byte, 2000); ; {
-		n, _, err := unix.Recvfrom(fd, buf, 0)
-		if err != nil {
-			t.Fatalf("no other attempt: %v", err)
-		}
+	for {
+		packet := sniff()
 		const header, syn = 20, 2
-		if n < 2*header || buf[9] != unix.IPPROTO_TCP || buf[header+13] != syn {
+		if len(packet) < 2*header || packet[9] != unix.IPPROTO_TCP || packet[header+13] != syn {
 			continue
 		}
-		port := [2]byte(buf[header:])
+		port := [2]byte(packet[header:])
 		if calls > 0 && port != first {
 			break
 		}
