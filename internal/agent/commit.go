@@ -88,6 +88,8 @@ func (d *Daemon) commitFlows(ctx context.Context) (c committed, err error) {
 		quiet = d.kernel.events != nil && !s.DisableInternalCache && d.engine.Stats().External.Objects >= manyFlows
 	})
 	if quiet {
+		for done := false; !done && d.call(ctx, func() { done = d.engine.MakeRoom() }); {
+		}
 		if err := d.kernel.events.Want(flow.New, false); err != nil {
 			return c, err
 		}
@@ -126,14 +128,7 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 		defer close(taken)
 		for s := range shipped {
 			if take {
-				d.call(ctx, func() {
-					now, passes := d.now(), d.kernel.filter().passes
-					for i := range s.flows {
-						if t := &s.flows[i]; !t.failed && passes(&t.flow, flow.New) {
-							d.engine.Made(now, &t.flow)
-						}
-					}
-				})
+				d.call(ctx, func() { d.engine.Made(d.now(), s.made(d.kernel.filter())) })
 			}
 			s.flows = s.flows[:0]
 			empty <- s
@@ -156,6 +151,18 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 type shipment struct {
 	flows []told
 	batch conntrack.Batch
+	taken []*flow.Flow // space for made
+}
+
+// made are the flows that the kernel has made and that the internal cache shall have.
+func (s *shipment) made(policy *filter) []*flow.Flow {
+	s.taken = s.taken[:0]
+	for i := range s.flows {
+		if t := &s.flows[i]; !t.failed && policy.passes(&t.flow, flow.New) {
+			s.taken = append(s.taken, &t.flow)
+		}
+	}
+	return s.taken
 }
 
 // buildCommit fills shipments with the external cache: in a first pass flows that stand for themselves, and

@@ -3,6 +3,7 @@ package mirror
 import (
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -168,6 +169,72 @@ func TestTableIsAMap(t *testing.T) {
 	check()
 }
 
+// Many flows at once come to the same as one after the other; some are there twice, and the table becomes full.
+func TestAddMissing(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	const limit = 9000 // it grows on the way
+	one, many := New[meta](limit, 0), New[meta](limit, 0)
+	for full := 0; full < 10; {
+		flows := make([]*flow.Flow, r.IntN(3*together))
+		var want, got []bool
+		for i := range flows {
+			f := random(r)
+			flows[i] = &f
+			found := one.Find(&f) != 0
+			if want = append(want, found); !found && one.Add(&f) == 0 {
+				full++
+			}
+		}
+		many.AddMissing(flows, func(f *flow.Flow, ref Ref) {
+			if f != flows[len(got)] || ref == 0 || ref != many.Find(f) {
+				t.Fatalf("%+v was found as %d", f, ref)
+			}
+			got = append(got, true)
+			// The others are found all the same.
+			if r.IntN(8) == 0 {
+				many.Remove(ref)
+				many.Add(f)
+			}
+		}, func(f *flow.Flow, ref Ref) {
+			if f != flows[len(got)] || ref != many.Find(f) || ref == 0 && many.Len() != limit {
+				t.Fatalf("%+v was added as %d, to %d", f, ref, many.Len())
+			}
+			got = append(got, false)
+		})
+		if !slices.Equal(got, want) || many.Len() != one.Len() {
+			t.Fatalf("of %d flows these were found:\n%v, want\n%v; %d are there, want %d", len(flows), got, want, many.Len(), one.Len())
+		}
+	}
+}
+
+// Room is made in steps, as much as there may be flows at most, and loses none.
+func TestReserve(t *testing.T) {
+	tab := New[meta](300_000, 0)
+	var flows []flow.Flow
+	for i := range 20_000 {
+		flows = append(flows, usual(i))
+		tab.Add(&flows[i])
+	}
+	calls := 1
+	for ; !tab.Reserve(1 << 30); calls++ {
+		if calls > 10 {
+			t.Fatal("it does not end")
+		}
+	}
+	if calls < 4 || int(tab.round+tab.split) != 300_000 {
+		t.Errorf("%d buckets after %d calls", tab.round+tab.split, calls)
+	}
+	for i := range flows {
+		if tab.Find(&flows[i]) == 0 {
+			t.Fatalf("flow %d is gone", i)
+		}
+	}
+	before := len(tab.heads)
+	if !tab.Reserve(100) || len(tab.heads) != before {
+		t.Error("room is made that there is")
+	}
+}
+
 func TestFullTable(t *testing.T) {
 	tab := New[meta](2, 0)
 	f := usual(0)
@@ -217,7 +284,12 @@ func TestNoAllocations(t *testing.T) {
 		f.Helper = "ftp"
 		tab.Add(&f)
 	}
-	f := usual(7)
+	f, others := usual(7), make([]*flow.Flow, 100)
+	for i := range others {
+		f := usual(i)
+		others[i] = &f
+	}
+	none := func(*flow.Flow, Ref) {}
 	var got flow.Flow
 	n := testing.AllocsPerRun(1000, func() {
 		ref := tab.Find(&f)
@@ -225,7 +297,7 @@ func TestNoAllocations(t *testing.T) {
 		got.Mark++
 		tab.Store(ref, &got)
 		tab.Remove(ref)
-		tab.Add(&f)
+		tab.AddMissing(others, none, none)
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)

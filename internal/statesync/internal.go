@@ -72,15 +72,28 @@ func (e *Engine) Event(now Moment, ev *flow.Event, by Origin) {
 	}
 }
 
-// Made takes in a flow that a commit has made, and of which no event tells, unless it is known already.
-func (e *Engine) Made(now Moment, f *flow.Flow) {
+// MakeRoom prepares the internal cache for flows that a commit will make: for as many as there are in the external one. It does a part of
+// that at each call, and reports whether it is done.
+func (e *Engine) MakeRoom() (done bool) {
+	return e.opts.NoInternalCache || e.internal.Reserve(e.internal.Len()+e.external.Len())
+}
+
+// Made takes in flows that a commit has made, and of which no event tells, unless they are known already. It takes attributes
+// off them that are not kept.
+func (e *Engine) Made(now Moment, flows []*flow.Flow) {
 	e.now = now
 	if e.opts.NoInternalCache {
 		return
 	}
-	if ref := e.internal.Find(f); ref == 0 || e.internal.Meta(ref).state == dead {
-		e.added(ref, f, false)
+	for _, f := range flows {
+		f.Has &^= notKept
 	}
+	e.internal.AddMissing(flows, func(f *flow.Flow, ref mirror.Ref) {
+		if e.internal.Meta(ref).state == dead {
+			e.discard(ref)
+			e.born(e.internal.Add(f), false)
+		}
+	}, func(_ *flow.Flow, ref mirror.Ref) { e.born(ref, false) })
 }
 
 // count adds up what ended flows have carried; each counter wraps at 32 bits, as the original's.
@@ -98,7 +111,11 @@ func (e *Engine) added(ref mirror.Ref, f *flow.Flow, tell bool) {
 	}
 	e.flow = *f
 	e.flow.Has &^= notKept
-	ref = e.internal.Add(&e.flow)
+	e.born(e.internal.Add(&e.flow), tell)
+}
+
+// born is told what Add has returned of a flow that is new to the internal cache.
+func (e *Engine) born(ref mirror.Ref, tell bool) {
 	if ref == 0 {
 		e.stats.Internal.full()
 		return

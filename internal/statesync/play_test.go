@@ -341,6 +341,44 @@ func TestOwnChangesAreNotTold(t *testing.T) {
 	}
 }
 
+// What a commit has made is taken in and not told of, whatever the cache knows of the flow, and as far as there is room.
+func TestMade(t *testing.T) {
+	p := newPlay(t, Options{HashLimit: 10})
+	a := p.nodes[0]
+	known, ended := tcp(1, 3), tcp(2, 3)
+	p.happen(0, flow.New, known)
+	p.happen(0, flow.New, ended)
+	p.pass(time.Second)
+	p.happen(0, flow.Destroy, ended) // which is not told of yet
+	for done := false; !done; done = a.MakeRoom() {
+	}
+	var flows []*flow.Flow
+	for i := range 13 {
+		f := tcp(1+i, 7)
+		f.Has |= flow.HasUse | flow.HasOrigCounters
+		f.Use, f.OrigCounters.Bytes = 1, 9
+		flows = append(flows, &f)
+	}
+	before := a.Stats().Internal
+	a.Made(p.now, flows)
+	if s := a.Stats().Internal; s.Active != 10 || s.Created-before.Created != 9 || s.Failed != 3 {
+		t.Errorf("%+v, before %+v", s, before)
+	}
+	a.Internal(p.now, 0, 100, func(c *Cached) {
+		if want := uint8(7); c.Flow.Orig != known.Orig && c.Flow.State != want || c.Flow.Orig == known.Orig && c.Flow.State != known.State || c.Flow.Has&notKept != 0 {
+			t.Errorf("%+v", c.Flow)
+		}
+	})
+	p.pass(2 * time.Second)
+	if ex := p.cached(1, true); len(ex) != 2 {
+		t.Errorf("the peer knows %d flows, want the 2 of before", len(ex))
+	}
+	none := New(Options{NoInternalCache: true})
+	if none.Made(0, flows); !none.MakeRoom() || none.Stats().Internal.Active != 0 {
+		t.Errorf("without a cache: %+v", none.Stats().Internal)
+	}
+}
+
 func TestInjection(t *testing.T) {
 	for _, mode := range []Mode{FTFW, NOTRACK} {
 		p := newPlay(t, Options{Mode: mode})
