@@ -17,7 +17,7 @@ import (
 // looks at them.
 func (t *Table) Copied(ctx context.Context, flt *filter.Filter) (int, error) {
 	var n atomic.Int64
-	err := read(ctx, t.walkers, selection(flt), func(w *walker, records []byte) error {
+	err := read(ctx, t.walkers, 0, Parts, selection(flt), func(w *walker, _ uint32, records []byte) error {
 		var malformed error
 		for range w.records(records, &malformed) {
 			n.Add(1)

@@ -40,7 +40,7 @@ func (t *Table) LearnID(ctx context.Context, known []flow.Flow) error {
 	}
 	var samples []sample
 	// One walker begins where a dump does.
-	err = read(ctx, t.walkers[:1], request{}, func(w *walker, records []byte) error {
+	err = read(ctx, t.walkers[:1], 0, Parts, request{}, func(w *walker, _ uint32, records []byte) error {
 		var malformed error
 		for f, rec := range w.records(records, &malformed) {
 			if id, ok := byKey[f.Key()]; ok {

@@ -31,9 +31,17 @@ func unavailable(what string, err error) error {
 // Chunk is a part of what [Table.Chunks] hands out: the flows of some buckets, in the order in
 // which they lie in the table.
 type Chunk struct {
+	part, worker    int
 	flows           iter.Seq[*flow.Flow]
 	inTurn, enqueue func(func())
 }
+
+// Part is the number of the part of the table that the chunk is of, below [Parts]. The chunks of a part are visited one after the other, by
+// the same goroutine, without another in between.
+func (c *Chunk) Part() int { return c.part }
+
+// Worker is the number of the goroutine that visits the chunk, below [Table.Workers].
+func (c *Chunk) Worker() int { return c.worker }
 
 // Flows yields the flows of the chunk. One is valid until the next, and none after the visit.
 func (c *Chunk) Flows() iter.Seq[*flow.Flow] { return c.flows }

@@ -33,6 +33,14 @@ func (t *Table) Chunks(context.Context, *filter.Filter, func(*Chunk) error) erro
 	return errSystem
 }
 
+// ChunksOf fails.
+func (t *Table) ChunksOf(context.Context, *filter.Filter, int, int, func(*Chunk) error) error {
+	return errSystem
+}
+
+// Parts is how many parts a table has.
+const Parts = 1
+
 // Flows yields an error.
 func (t *Table) Flows(context.Context, *filter.Filter) iter.Seq2[flow.Flow, error] {
 	return func(yield func(flow.Flow, error) bool) { yield(flow.Flow{}, errSystem) }

@@ -18,29 +18,35 @@ import (
 	"github.com/spoor-project/spoor/flow"
 )
 
-// parts is how many parts of the table are walked one by one. The kernel rounds the number of
+// Parts is how many parts of the table are walked one by one. A flow is in the same one for as long as it lives: the kernel rounds the number of
 // buckets up to whole pages of pointers, and bucket = hash * buckets >> 32, so each
 // part is the same range of hashes in a table of any size.
-const parts = 512
+const Parts = 512
 
 // Chunks hands the flows that flt selects to visit, some thousand at a time; nil selects all. visit
 // is called by several goroutines at once. If visit returns an error, or ctx ends, no new chunk is begun and Chunks
 // returns that error once all visits have returned.
 func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chunk) error) error {
-	return read(ctx, t.walkers, selection(flt), func(w *walker, records []byte) error {
+	return t.ChunksOf(ctx, flt, 0, Parts, visit)
+}
+
+// ChunksOf is [Table.Chunks] for the parts from begin on and before end, which must be in 0 to [Parts].
+func (t *Table) ChunksOf(ctx context.Context, flt *filter.Filter, begin, end int, visit func(*Chunk) error) error {
+	return read(ctx, t.walkers, begin, end, selection(flt), func(w *walker, part uint32, records []byte) error {
 		var malformed error
-		if err := visit(&Chunk{w.flows(flt, records, &malformed), w.inTurn, w.enqueue}); err != nil {
+		if err := visit(&Chunk{int(part), w.buffer, w.flows(flt, records, &malformed), w.inTurn, w.enqueue}); err != nil {
 			return err
 		}
 		return malformed
 	})
 }
 
-// read has the walkers walk the table and hands what they copy to take, which is called
+// read has the walkers walk parts of the table and hands what they copy to take, which is called
 // by all of them at once.
-func read(ctx context.Context, walkers []*walker, ask request, take func(*walker, []byte) error) error {
-	s := &sweep{ctx: ctx, take: take, ask: ask, queue: make(map[uint32][]func())}
+func read(ctx context.Context, walkers []*walker, begin, end int, ask request, take func(*walker, uint32, []byte) error) error {
+	s := &sweep{ctx: ctx, take: take, ask: ask, queue: make(map[uint32][]func()), turn: uint32(begin), end: uint32(end)}
 	s.turned.L = &s.mu
+	s.next.Store(uint32(begin))
 	if len(walkers) > 1 {
 		var err error
 		if s.first, err = walkers[0].firstPart(); err != nil {
@@ -117,8 +123,9 @@ func (t *turn) take(yield func(flow.Flow, error) bool) (more bool) {
 // sweep is one reading of the table, by all walkers.
 type sweep struct {
 	ctx  context.Context
-	take func(*walker, []byte) error
+	take func(*walker, uint32, []byte) error
 	ask  request
+	end  uint32 // part before which it ends
 
 	first   uint32        // part with the first entry of the namespace
 	showing sync.RWMutex  // held for reading while the kernel shows that entry
@@ -128,7 +135,7 @@ type sweep struct {
 	mu     sync.Mutex // guards what follows; held during a turn
 	turned sync.Cond  // turn or err has changed
 	turn   uint32     // first part that is not done
-	done   [parts]bool
+	done   [Parts]bool
 	queue  map[uint32][]func() // by part, of which it is not the turn yet
 	queued int                 // in all of them
 	err    error
@@ -188,7 +195,7 @@ func (s *sweep) finish(part uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.done[part] = true
-	for s.turn < parts && s.done[s.turn] {
+	for s.turn < s.end && s.done[s.turn] {
 		s.unqueue(s.turn)
 		s.turn++
 	}
@@ -245,7 +252,7 @@ func (w *walker) run(s *sweep) error {
 	}
 	for {
 		part := s.next.Add(1) - 1
-		if part >= parts || s.failed.Load() {
+		if part >= s.end || s.failed.Load() {
 			return nil
 		}
 		if err := s.ctx.Err(); err != nil {
@@ -274,8 +281,8 @@ func (w *walker) part(s *sweep, part uint32) error {
 	w.seen, w.again = w.seen[:0], false
 	var begin, end uint32
 	bounds := func() {
-		begin = uint32(uint64(part) * uint64(w.ask.Size) / parts)
-		end = uint32(uint64(part+1) * uint64(w.ask.Size) / parts)
+		begin = uint32(uint64(part) * uint64(w.ask.Size) / Parts)
+		end = uint32(uint64(part+1) * uint64(w.ask.Size) / Parts)
 	}
 	bounds()
 	for tries := 0; begin < end; {
@@ -308,7 +315,7 @@ func (w *walker) part(s *sweep, part uint32) error {
 		begin = got.Bucket
 		w.dec.jiffies = uint32(got.Jiffies)
 		if got.Length > 0 {
-			if err := s.take(w, w.memory[:got.Length]); err != nil {
+			if err := s.take(w, part, w.memory[:got.Length]); err != nil {
 				return err
 			}
 		}
@@ -409,10 +416,10 @@ func (w *walker) firstPart() (uint32, error) {
 		}
 		begin = w.ask.Bucket
 		if w.ask.Length > 0 {
-			return uint32(uint64(le.Uint32(w.memory[recordBucket:])) * parts / uint64(size)), nil
+			return uint32(uint64(le.Uint32(w.memory[recordBucket:])) * Parts / uint64(size)), nil
 		}
 	}
-	return parts - 1, nil
+	return Parts - 1, nil
 }
 
 // locate finds out where the table is now. s is the reading that goes on, if there is one.
@@ -433,7 +440,7 @@ func (w *walker) locate(s *sweep) error {
 	switch {
 	case w.ask.Error != 0:
 		return fmt.Errorf("snapshot: no table was found: %s", w.ask.complaint())
-	case w.ask.Size == 0 || w.ask.Size%parts != 0:
+	case w.ask.Size == 0 || w.ask.Size%Parts != 0:
 		return fmt.Errorf("snapshot: a table of %d buckets", w.ask.Size)
 	}
 	return nil

@@ -233,20 +233,22 @@ func (c *call) samples(sampler *tui.Sampler, look tui.Look, interval time.Durati
 	if err != nil {
 		return err
 	}
-	s, err := sampler.Sweep(c.ctx, look)
+	look.Since = tui.SinceLast
+	budget := time.Duration(0) // the first two are of the whole table, so that there are rates at once
+	s, err := sampler.Sweep(c.ctx, look, budget)
 	if err != nil {
 		return err
 	}
-	look.Since = s.Number
 	for {
 		select {
 		case <-c.ctx.Done():
 			return c.ctx.Err()
-		case <-time.After(time.Until(tui.Pace(s.Time, interval, s.Cost))):
+		case <-time.After(time.Until(tui.Pace(s.Time, interval, s.Least))):
 		}
-		if s, err = sampler.Sweep(c.ctx, look); err != nil {
+		if s, err = sampler.Sweep(c.ctx, look, budget); err != nil {
 			return err
 		}
+		budget = tui.Budget(interval)
 		pulse, err := sampler.Pulse(c.ctx)
 		if err != nil {
 			return err
@@ -262,7 +264,7 @@ func (c *call) samples(sampler *tui.Sampler, look tui.Look, interval time.Durati
 		if err != nil || c.has("once") {
 			return err
 		}
-		before, look.Since = pulse, s.Number
+		before = pulse
 	}
 }
 
@@ -301,7 +303,7 @@ func (c *call) sampleText(s *tui.Sample, before, now *tui.Pulse) error {
 			f := &r.Flow
 			cells := []string{f.Orig.Proto.String(), tui.StateOf(f), string(l.appendEnd(nil, f.Orig.Src, f.Orig.SrcPort, f.Orig.Proto)),
 				string(l.appendEnd(nil, f.Orig.Dst, f.Orig.DstPort, f.Orig.Proto)), string(appendNAT(nil, &l, f)),
-				counted(s.RowPerSecond(r.DBytes)), counted(s.RowPerSecond(r.DPackets)), counted(float64(r.Bytes())), counted(float64(r.Packets())), "-", "-"}
+				counted(r.PerSecond(r.DBytes)), counted(r.PerSecond(r.DPackets)), counted(float64(r.Bytes())), counted(float64(r.Packets())), "-", "-"}
 			if f.Has.Has(flow.HasStart) {
 				cells[9] = string(render.AppendSpan(nil, l.age(f)))
 			}
@@ -347,19 +349,19 @@ func sampleObject(s *tui.Sample, before, now *tui.Pulse) any {
 		"flows": s.Flows, "new_per_second": s.PerSecond(s.New), "ended_per_second": s.PerSecond(s.Ended),
 		"accounting": s.Counted > 0 || s.Flows == 0, "sorted_by": s.Look.Sort.String(),
 	}
-	rates := func(o object, bytes, packets, dBytes, dPackets uint64) object {
+	rates := func(o object, bytes, packets uint64, bps, pps float64) object {
 		if s.Counted > 0 {
-			o["bytes"], o["packets"] = bytes, packets
-			o["bytes_per_second"], o["packets_per_second"] = s.PerSecond(dBytes), s.PerSecond(dPackets)
+			o["bytes"], o["packets"], o["bytes_per_second"], o["packets_per_second"] = bytes, packets, bps, pps
 		}
 		return o
 	}
-	rates(o, s.Bytes, s.Packets, s.DBytes, s.DPackets)
+	rates(o, s.Bytes, s.Packets, s.PerSecond(s.DBytes), s.PerSecond(s.DPackets))
 	rows := []object{}
 	if s.Look.By != tui.Flows {
 		for i := range s.Groups {
 			g := &s.Groups[i]
-			rows = append(rows, rates(object{"name": g.Name, "query": g.Condition, "flows": g.Flows, "new": g.New}, g.Bytes, g.Packets, g.DBytes, g.DPackets))
+			rows = append(rows, rates(object{"name": g.Name, "query": g.Condition, "flows": g.Flows, "new": g.New}, g.Bytes, g.Packets,
+				s.PerSecond(g.DBytes), s.PerSecond(g.DPackets)))
 		}
 		o["by"], o["all_groups"], o["groups"] = s.Look.By.String(), s.AllGroups, rows
 		return o
@@ -367,7 +369,8 @@ func sampleObject(s *tui.Sample, before, now *tui.Pulse) any {
 	p := render.NewPrinter(render.Flows, &render.Style{Format: render.JSONL})
 	for i := range s.Rows {
 		r := &s.Rows[i]
-		rows = append(rows, rates(object{"flow": json.RawMessage(p.AppendFlow(nil, &r.Flow, s.Time)), "new": r.New}, r.Bytes(), r.Packets(), r.DBytes, r.DPackets))
+		rows = append(rows, rates(object{"flow": json.RawMessage(p.AppendFlow(nil, &r.Flow, s.Time)), "new": r.New}, r.Bytes(), r.Packets(),
+			r.PerSecond(r.DBytes), r.PerSecond(r.DPackets)))
 	}
 	o["top"] = rows
 	return o

@@ -140,10 +140,26 @@ func (t *Table) Flows(ctx context.Context, flt *filter.Filter) iter.Seq2[flow.Fl
 // Chunks hands the flows that flt selects to visit in pieces, on as many goroutines as there are workers. It
 // ends with the first error of a visit, or of the reading.
 func (t *Table) Chunks(ctx context.Context, flt *filter.Filter, visit func(*Chunk) error) error {
+	return t.ChunksOf(ctx, flt, 0, t.Parts(), visit)
+}
+
+// Parts is how many parts of the table can be read for themselves. A flow stays in its part.
+func (t *Table) Parts() int {
 	if t.snap != nil {
-		return t.snap.Chunks(ctx, flt, func(c *snapshot.Chunk) error {
+		return snapshot.Parts
+	}
+	return 1
+}
+
+// ChunksOf is [Table.Chunks] for the parts from begin on and before end, which must be in 0 to [Table.Parts].
+func (t *Table) ChunksOf(ctx context.Context, flt *filter.Filter, begin, end int, visit func(*Chunk) error) error {
+	if t.snap != nil {
+		return t.snap.ChunksOf(ctx, flt, begin, end, func(c *snapshot.Chunk) error {
 			return visit(&Chunk{table: t, part: c})
 		})
+	}
+	if begin >= end {
+		return nil
 	}
 	var failed error
 	err := visit(&Chunk{table: t, flows: func(yield func(*flow.Flow) bool) {
@@ -168,6 +184,22 @@ type Chunk struct {
 	table *Table
 	part  *snapshot.Chunk
 	flows iter.Seq[*flow.Flow] // without a part: the whole table
+}
+
+// Part is the number of the part that the chunk is of. The chunks of a part are visited one after the other, without another by the same worker in between.
+func (c *Chunk) Part() int {
+	if c.part == nil {
+		return 0
+	}
+	return c.part.Part()
+}
+
+// Worker is the number of the goroutine that visits the chunk, below [Table.Workers].
+func (c *Chunk) Worker() int {
+	if c.part == nil {
+		return 0
+	}
+	return c.part.Worker()
 }
 
 // Flows yields the flows of the chunk. One is valid until the next, and none after the visit.

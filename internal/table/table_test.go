@@ -5,9 +5,11 @@ package table_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -100,6 +102,55 @@ func TestBothWaysReadTheSame(t *testing.T) {
 					t.Fatalf("%q: flow %d is %v, want %v", way, i, list[i], want[i])
 				}
 			}
+		}
+	}
+}
+
+// TestPartsAreTheTable: each flow is in one part, always the same, whatever part is read with which others.
+func TestPartsAreTheTable(t *testing.T) {
+	ns, c, ctx := place(t, 300)
+	for _, way := range []table.Way{table.Netlink, table.Snapshot} {
+		tab := open(t, ctx, c, table.Options{NetNS: ns.Path(), Way: way})
+		n := tab.Parts()
+		parts := func(spans ...[2]int) map[flow.Key]int {
+			t.Helper()
+			got := map[flow.Key]int{}
+			for _, span := range spans {
+				var mu sync.Mutex
+				last := make([]int, tab.Workers())
+				closed := map[int]bool{}
+				if err := tab.ChunksOf(ctx, nil, span[0], span[1], func(chunk *table.Chunk) error {
+					mu.Lock()
+					defer mu.Unlock()
+					part, w := chunk.Part(), chunk.Worker()
+					if part < span[0] || part >= span[1] {
+						t.Errorf("%q: a chunk of part %d in %v", way, part, span)
+					}
+					if part != last[w] {
+						closed[last[w]], last[w] = true, part
+					}
+					if part != 0 && closed[part] {
+						t.Errorf("%q: part %d comes up twice", way, part)
+					}
+					for f := range chunk.Flows() {
+						if _, twice := got[f.Key()]; twice {
+							t.Errorf("%q: %v comes up twice", way, f)
+						}
+						got[f.Key()] = part
+					}
+					return nil
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return got
+		}
+		whole := parts([2]int{0, n})
+		if len(whole) != 300 {
+			t.Fatalf("%q: %d flows", way, len(whole))
+		}
+		if got := parts([2]int{n / 3, n}, [2]int{0, n / 3}, [2]int{0, 0}, [2]int{n, n}); !maps.Equal(got, whole) {
+			t.Errorf("%q: %d flows in two pieces are not those of the whole", way, len(got))
 		}
 	}
 }

@@ -17,12 +17,15 @@ type Look struct {
 	Sort    Sort
 	Reverse bool
 	Limit   int // rows or groups, at most
-	// Since is the number of a sample: flows that were not there yet are new. 0 is the first.
+	// Since is the number of a sample: flows that were not there yet are new. 0 is the first, SinceLast the one before.
 	Since   uint32
 	OnlyNew bool // no others
 	// Serial is the asker's own, to tell the answer by.
 	Serial int
 }
+
+// SinceLast as [Look.Since] is that those flows are new which the last reading has met and the one before has not.
+const SinceLast = ^uint32(0)
 
 // Sort is what puts rows in order, largest first.
 type Sort uint8

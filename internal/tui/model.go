@@ -246,7 +246,7 @@ func (m *Model) show(s *Sample) {
 		m.failing = false
 	}
 	m.sample = s
-	if s.Over > 0 && !s.Baseline && !s.Peek && !s.Again {
+	if s.Over > 0 && !s.Baseline && !s.Peek {
 		m.rates = appendLast(m.rates, s.PerSecond(s.New))
 	}
 	l := m.top()

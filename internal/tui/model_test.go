@@ -74,6 +74,9 @@ func newModel(t testing.TB, s Settings) *Model {
 func answer(m *Model, rows []Row, groups []Group) {
 	s := &Sample{Look: m.look, Number: 7, Time: noon, Over: time.Second, Flows: uint64(len(rows)), Counted: uint64(len(rows)), New: 120, Ended: 100,
 		DBytes: 1_245_504, Rows: rows, Groups: groups, AllGroups: uint64(len(groups)), How: "by a snapshot", Took: 400 * time.Millisecond}
+	for i := range rows {
+		rows[i].Over = s.Over
+	}
 	for _, g := range groups {
 		s.Flows += g.Flows
 		s.Counted += g.Flows

@@ -15,9 +15,8 @@ import (
 // Source is the table that a screen shows; [Sampler] is one. Pulse may be called while a sweep is going on.
 type Source interface {
 	Pulse(context.Context) (Pulse, error)
-	Sweep(context.Context, Look) (*Sample, error)
-	// Refresh looks at the rows of a sample again.
-	Refresh(context.Context, *Sample) (*Sample, error)
+	// Sweep brings out what the look asks for. It takes no more processor time than the budget, if it has been asked for the same before.
+	Sweep(ctx context.Context, look Look, budget time.Duration) (*Sample, error)
 }
 
 // Killer deletes flows, of which it tells first. It is called by one goroutine.
@@ -29,12 +28,16 @@ type Killer interface {
 	Forget()
 }
 
-// share is how much of one processor sweeps may use: large tables are read less often. With the rest, and what is not a sweep, it stays below a quarter.
-const share = 0.17
+// share is how much of one processor sweeps may use: of large tables only a part is read each time. With the rest, and what is not a sweep, it
+// stays below a quarter.
+const share = 0.16
 
-// Pace tells when the table may be read again that was read at begin: after the interval, or later if that cost much.
-func Pace(begin time.Time, interval, cost time.Duration) time.Time {
-	return begin.Add(max(interval, time.Duration(float64(cost)/share)))
+// Budget is the processor time that a sweep may use, if there is one every interval.
+func Budget(interval time.Duration) time.Duration { return time.Duration(share * float64(interval)) }
+
+// Pace tells when the table may be read again that was read at begin: after the interval, or later if that takes so much at least.
+func Pace(begin time.Time, interval, least time.Duration) time.Time {
+	return begin.Add(max(interval, time.Duration(float64(least)/share)))
 }
 
 // Terminal is what Run shows a Model on.
@@ -174,19 +177,9 @@ func (r *reader) pulses(ctx context.Context, send func(any)) {
 func (r *reader) sweeps(ctx context.Context, send func(any)) {
 	var look Look
 	var due time.Time
-	var last *Sample // whose rows are shown
 	paused, second := false, true
 	for {
-		// In large tables rows are looked at again between two sweeps.
-		next := due
-		again := false
-		if last != nil && len(last.Rows) > 0 {
-			at, _ := last.rows()
-			if again = due.Sub(at) > 3*r.interval/2; again {
-				next = at.Add(r.interval)
-			}
-		}
-		timer := time.NewTimer(time.Until(next))
+		timer := time.NewTimer(time.Until(due))
 		wake := timer.C
 		if paused || look.Serial == 0 {
 			wake = nil
@@ -196,25 +189,14 @@ func (r *reader) sweeps(ctx context.Context, send func(any)) {
 			timer.Stop()
 			return
 		case look = <-r.looks:
-			again = false
 		case paused = <-r.paused:
 			timer.Stop()
 			continue
 		case <-wake:
 		}
 		timer.Stop()
-		if again {
-			if s, err := r.source.Refresh(ctx, last); err == nil {
-				last = s
-				send(s)
-				continue
-			}
-			last = nil // the next sweep tells what is wrong, if it still is
-			continue
-		}
 		begin := time.Now()
-		s, err := r.source.Sweep(ctx, look)
-		last = s
+		s, err := r.source.Sweep(ctx, look, Budget(r.interval))
 		if err != nil {
 			due = time.Now().Add(r.interval)
 			if ctx.Err() == nil {
@@ -222,10 +204,10 @@ func (r *reader) sweeps(ctx context.Context, send func(any)) {
 			}
 			continue
 		}
-		due = Pace(begin, r.interval, s.Cost)
+		due = Pace(begin, r.interval, s.Least)
 		if second {
 			// Rates need two, and nobody likes to wait.
-			due, second = Pace(begin, r.interval/2, s.Cost), false
+			due, second = Pace(begin, r.interval/2, s.Least), false
 		}
 		send(s)
 	}

@@ -3,13 +3,11 @@ package tui
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/spoor-project/spoor/filter"
 	"github.com/spoor-project/spoor/flow"
-	"github.com/spoor-project/spoor/internal/nstest"
 )
 
 // slowKiller previews until its context ends, if it is told to.
@@ -89,7 +87,10 @@ type counted struct {
 
 func (c *counted) Pulse(context.Context) (Pulse, error) { return Pulse{Time: noon}, nil }
 
-func (c *counted) Sweep(_ context.Context, look Look) (*Sample, error) {
+func (c *counted) Sweep(_ context.Context, look Look, budget time.Duration) (*Sample, error) {
+	if budget != Budget(20*time.Millisecond) {
+		return nil, errors.New("no budget")
+	}
 	c.sweeps <- look
 	select {
 	case err := <-c.fail:
@@ -97,10 +98,6 @@ func (c *counted) Sweep(_ context.Context, look Look) (*Sample, error) {
 	default:
 		return &Sample{Look: look}, nil
 	}
-}
-
-func (c *counted) Refresh(context.Context, *Sample) (*Sample, error) {
-	return nil, errors.New("there are no rows")
 }
 
 // TestReader sweeps what is asked for, over and over, and goes on after a failure; paused only what is asked for anew.
@@ -176,66 +173,37 @@ func TestPace(t *testing.T) {
 	if got := Pace(noon, time.Second, 100*time.Millisecond); got != noon.Add(time.Second) {
 		t.Error(got)
 	}
-	if got := Pace(noon, time.Second, 680*time.Millisecond); got.Sub(noon.Add(4*time.Second)).Abs() > time.Millisecond {
+	if got := Pace(noon, time.Second, 640*time.Millisecond); got.Sub(noon.Add(4*time.Second)).Abs() > time.Millisecond {
+		t.Error(got)
+	}
+	if got := Budget(2 * time.Second); got != 320*time.Millisecond {
 		t.Error(got)
 	}
 }
 
-// large is a table whose sweeps cost so much that they are rare.
-type large struct{ sweeps, refreshes atomic.Int32 }
+// large is a table of which even the least that can be read costs much.
+type large struct{ sweeps chan time.Time }
 
 func (l *large) Pulse(context.Context) (Pulse, error) { return Pulse{Time: noon}, nil }
 
-func (l *large) Sweep(_ context.Context, look Look) (*Sample, error) {
-	l.sweeps.Add(1)
-	return &Sample{Look: look, Rows: make([]Row, 1), Time: time.Now(), Cost: time.Hour}, nil
+func (l *large) Sweep(_ context.Context, look Look, _ time.Duration) (*Sample, error) {
+	l.sweeps <- time.Now()
+	return &Sample{Look: look, Least: 16 * time.Millisecond}, nil
 }
 
-func (l *large) Refresh(_ context.Context, s *Sample) (*Sample, error) {
-	if l.refreshes.Add(1) == 2 {
-		return nil, errors.New("no luck")
-	}
-	again := *s
-	again.Again, again.RowsTime = true, time.Now()
-	return &again, nil
-}
-
-// TestReaderLooksAgain at rows between sweeps that are far from each other; after a failure, and for another look, it sweeps first.
-func TestReaderLooksAgain(t *testing.T) {
-	l := &large{}
+// TestReaderSpares the processor.
+func TestReaderSpares(t *testing.T) {
+	l := &large{sweeps: make(chan time.Time, 100)}
 	r := &reader{source: l, interval: 10 * time.Millisecond, looks: make(chan Look, 1), paused: make(chan bool, 1), done: make(chan struct{})}
 	ctx, stop := context.WithCancel(t.Context())
-	told := make(chan *Sample, 1000)
-	go r.run(ctx, func(msg any) {
-		if s, ok := msg.(*Sample); ok {
-			told <- s
-		}
-	})
-	expect := func(serial int, again bool) {
-		t.Helper()
-		select {
-		case s := <-told:
-			if s.Look.Serial != serial || s.Again != again {
-				t.Fatalf("serial %d, again: %v", s.Look.Serial, s.Again)
-			}
-		case <-time.After(10 * time.Second):
-			t.Fatal("nothing is told")
-		}
-	}
+	go r.run(ctx, func(any) {})
 	replace(r.looks, Look{Serial: 1})
-	expect(1, false)
-	expect(1, true)
-	nstest.Wait(t, "the failure", func() bool { return l.refreshes.Load() == 2 })
-	replace(r.looks, Look{Serial: 2})
-	expect(2, false)
-	expect(2, true)
-	expect(2, true)
-	r.paused <- true
-	time.Sleep(30 * time.Millisecond)
-	seen := l.refreshes.Load()
-	time.Sleep(50 * time.Millisecond)
-	if n := l.refreshes.Load(); n != seen || l.sweeps.Load() != 2 {
-		t.Errorf("paused, and yet %d more; %d sweeps", n-seen, l.sweeps.Load())
+	for before, n := <-l.sweeps, 0; n < 3; n++ {
+		next := <-l.sweeps
+		if gap := next.Sub(before); gap < 99*time.Millisecond {
+			t.Errorf("again after %v", gap)
+		}
+		before = next
 	}
 	stop()
 	<-r.done

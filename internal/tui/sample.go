@@ -12,7 +12,8 @@ type Sample struct {
 	Look   Look
 	Number uint32 // 1 is the first
 	Time   time.Time
-	// Over is the time that rates are taken over; 0 if there was nothing before to compare with.
+	// Over is the time that rates are taken over; 0 if there was nothing before to compare with. Where parts of the table are read at a
+	// time it is the mean of theirs, and what is counted since the sample before is brought to it.
 	Over time.Duration
 
 	// Baseline: New and Ended are not known, since the query has changed. Peek: the rates are those of the sample before, which is
@@ -26,51 +27,40 @@ type Sample struct {
 	Bytes, Packets   uint64
 	DBytes, DPackets uint64 // counted since the sample before
 
-	Rows []Row // by nothing
-	// Again is that the rows have been looked at again since the sweep: they are those of RowsTime, and their rates are taken over RowsOver.
-	Again    bool
-	RowsTime time.Time
-	RowsOver time.Duration
+	Rows []Row // by nothing; as they are now, whenever their part was read
 
 	Groups            []Group
 	AllGroups, Others uint64 // how many groups there are, and flows beyond the most that are told apart
 
 	Took, Cost time.Duration // of the sweep: time, and processor time
+	Least      time.Duration // processor time that the next one takes at least
 	How        string        // the table was read
 }
 
 // PerSecond is n counted over the time of the sample, each second; 0 if there is none.
-func (s *Sample) PerSecond(n uint64) float64 {
-	if s.Over <= 0 {
-		return 0
-	}
-	return float64(n) / s.Over.Seconds()
-}
-
-// rows tells when the rows were as they are, and what their rates are taken over.
-func (s *Sample) rows() (at time.Time, over time.Duration) {
-	if s.Again {
-		return s.RowsTime, s.RowsOver
-	}
-	return s.Time, s.Over
-}
-
-// RowPerSecond is PerSecond for what a row has counted.
-func (s *Sample) RowPerSecond(n uint64) float64 {
-	_, over := s.rows()
-	if over <= 0 {
-		return 0
-	}
-	return float64(n) / over.Seconds()
-}
+func (s *Sample) PerSecond(n uint64) float64 { return perSecond(n, s.Over) }
 
 // Row is a flow.
 type Row struct {
 	Flow flow.Flow
-	// DBytes and DPackets were counted since the sample before, or since the rows were looked at last.
+	// DBytes and DPackets were counted in the time Over, until now; 0: that is not known.
 	DBytes, DPackets uint64
+	Over             time.Duration
 	New              bool // in the sense of Look.Since
-	rank             rank
+
+	at   time.Time
+	part *part
+	rank rank
+}
+
+// PerSecond is n counted in the time of the row, each second; 0 if that is not known.
+func (r *Row) PerSecond(n uint64) float64 { return perSecond(n, r.Over) }
+
+func perSecond(n uint64, over time.Duration) float64 {
+	if over <= 0 {
+		return 0
+	}
+	return float64(n) / over.Seconds()
 }
 
 // Bytes and Packets are of both directions.

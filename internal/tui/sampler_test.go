@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func query(t *testing.T, text string) *filter.Query {
 
 func sweepOf(t *testing.T, ctx context.Context, s *Sampler, look Look) *Sample {
 	t.Helper()
-	out, err := s.Sweep(ctx, look)
+	out, err := s.Sweep(ctx, look, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +127,7 @@ func TestRatesAreThoseOfTheKernelsCounters(t *testing.T) {
 			}
 			s.Gap = 0
 			third := sweepOf(t, ctx, s, look)
-			if third.Flows != 2 || third.New != 0 || third.Ended != 1 || third.DPackets != 0 || third.Number != second.Number+1 {
+			if third.Flows != 2 || third.New != 0 || third.Ended != 1 || third.DPackets != 0 || third.Number <= second.Number {
 				t.Errorf("the third: %+v", third)
 			}
 			look.Since, look.OnlyNew = first.Number, true
@@ -233,7 +234,7 @@ func TestSweepEndsWithItsContext(t *testing.T) {
 	sweepOf(t, ctx, s, Look{})
 	gone, cancel := context.WithCancel(ctx)
 	cancel()
-	if _, err := s.Sweep(gone, Look{}); err == nil {
+	if _, err := s.Sweep(gone, Look{}, 0); err == nil {
 		t.Error("a sweep of the past")
 	}
 	if after := sweepOf(t, ctx, s, Look{}); after.New != 0 || after.Ended != 0 {
@@ -241,59 +242,121 @@ func TestSweepEndsWithItsContext(t *testing.T) {
 	}
 }
 
-// TestRefresh looks at rows again: what has been sent since, who has ended, who has begun anew, whom the query selects no more.
-func TestRefresh(t *testing.T) {
+// ending is a context that is asked some times whether it has ended before it has.
+type ending struct {
+	context.Context
+	asked atomic.Int32
+}
+
+func (e *ending) Err() error {
+	if e.asked.Add(1) > 100 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestPartsInTurn reads a table some parts at a time: the rows are as they are now all the same, and in a round all that has happened is found out.
+func TestPartsInTurn(t *testing.T) {
 	ns, c, ctx := tracked(t, true)
 	server := nstest.ServeEcho(t, ns, "udp", "127.0.0.1:0")
-	for _, way := range ways {
-		s := sampler(t, ns, c, way)
-		if err := c.Flush(ctx, nil); err != nil {
-			t.Fatal(err)
-		}
-		for port := range uint16(4) {
-			nstest.Exchange(t, ns, "udp", netip.AddrPortFrom(server.Addr(), 6000+port), server, 2)
-		}
-		old := sweepOf(t, ctx, s, Look{Limit: 10, Sort: ByBytes, Query: query(t, "mark 0")})
-		if len(old.Rows) != 4 || old.Again {
-			t.Fatalf("%q: %+v", way, old)
-		}
-		before := slices.Clone(old.Rows)
-		of := func(port uint16) flow.Tuple {
-			i := slices.IndexFunc(old.Rows, func(r Row) bool { return r.Flow.Orig.SrcPort == port })
-			return old.Rows[i].Flow.Orig
-		}
-		nstest.Exchange(t, ns, "udp", netip.AddrPortFrom(server.Addr(), 6001), server, 3)
-		if err := errors.Join(c.Delete(ctx, &flow.Flow{Orig: of(6000)}), c.Update(ctx, of(6002), 0, conntrack.Change{Mark: new(uint32(1))})); err != nil {
-			t.Fatal(err)
-		}
-		nstest.Exchange(t, ns, "udp", netip.AddrPortFrom(server.Addr(), 6005), server, 9) // is left to the next sweep
-		again, err := s.Refresh(ctx, old)
+	from := func(port uint16) netip.AddrPort { return netip.AddrPortFrom(server.Addr(), port) }
+	const flows = 40
+	for port := range uint16(flows) {
+		nstest.Exchange(t, ns, "udp", from(6000+port), server, 2)
+	}
+	s := sampler(t, ns, c, table.Snapshot)
+	look := Look{Limit: 2 * flows, Sort: ByPackets, Query: query(t, "mark 0")}
+	few := func() *Sample {
+		t.Helper()
+		out, err := s.Sweep(ctx, look, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !again.Again || again.Number != old.Number || again.Flows != 4 || again.RowsOver <= 0 || !again.RowsTime.After(old.Time) || len(again.Rows) != 2 {
-			t.Fatalf("%q: %+v", way, again)
+		return out
+	}
+	row := func(of *Sample, port uint16) *Row {
+		if i := slices.IndexFunc(of.Rows, func(r Row) bool { return r.Flow.Orig.SrcPort == port }); i >= 0 {
+			return &of.Rows[i]
 		}
-		busy, quiet := &again.Rows[0], &again.Rows[1]
-		if busy.Flow.Orig.SrcPort != 6001 || busy.DPackets != 6 || busy.DBytes != busy.Bytes()-busy.Bytes()/5*2 || quiet.Flow.Orig.SrcPort != 6003 || quiet.DPackets != 0 {
-			t.Errorf("%q: %+v", way, again.Rows)
-		}
-		if got := again.RowPerSecond(busy.DPackets) * again.RowsOver.Seconds(); got < 5.9 || got > 6.1 {
-			t.Errorf("%q: %v", way, got)
-		}
-		if !slices.EqualFunc(before, old.Rows, func(a, b Row) bool { return a.Flow.ID == b.Flow.ID && a.DBytes == b.DBytes }) {
-			t.Errorf("%q: the sample has changed", way)
-		}
-		third, err := s.Refresh(ctx, again)
-		if err != nil || len(third.Rows) != 2 || third.Rows[0].DPackets != 0 {
-			t.Errorf("%q: %+v %v", way, third, err)
+		return nil
+	}
+	first := few()
+	if first.Flows != flows || len(first.Rows) != flows || first.Over != 0 || !first.Baseline {
+		t.Fatalf("the first: %d flows, %d rows, over %v", first.Flows, len(first.Rows), first.Over)
+	}
+	of := func(port uint16) flow.Tuple { return row(first, port).Flow.Orig }
+	nstest.Exchange(t, ns, "udp", from(6001), server, 3)
+	if err := errors.Join(c.Delete(ctx, &flow.Flow{Orig: of(6000)}), c.Update(ctx, of(6002), 0, conntrack.Change{Mark: new(uint32(1))})); err != nil {
+		t.Fatal(err)
+	}
+	nstest.Exchange(t, ns, "udp", from(6050), server, 9)
+	second := few()
+	if second.Flows < flows-2 || second.Over != 0 {
+		t.Errorf("the second: %d flows, over %v", second.Flows, second.Over)
+	}
+	if row(second, 6000) != nil || row(second, 6002) != nil || row(second, 6003) == nil {
+		t.Errorf("the second has rows that have ended or are not selected: %+v", second.Rows)
+	}
+	busy := row(second, 6001)
+	if busy == nil || busy.Packets() != 10 || busy.DPackets != 6 || busy.DBytes != 6*33 || busy.Over <= 0 {
+		t.Errorf("the busy row: %+v", busy)
+	}
+	if second.Rows[0].Packets() < second.Rows[1].Packets() {
+		t.Error("the rows are not in order")
+	}
+	if row(first, 6001).Packets() != 4 || len(first.Rows) != flows {
+		t.Error("the sample before has changed")
+	}
+	last, rounds := second, 1
+	for ; last.Over == 0; rounds++ {
+		if last = few(); rounds > 512/fewest {
+			t.Fatal("a round does not end")
 		}
 	}
-	gone, cancel := context.WithCancel(ctx)
-	cancel()
-	s := sampler(t, ns, c, table.Netlink)
-	old := sweepOf(t, ctx, s, Look{Limit: 1})
-	if _, err := s.Refresh(gone, old); err == nil {
-		t.Error("rows of the past")
+	if rounds != 512/fewest {
+		t.Errorf("a round of %d", rounds)
+	}
+	if last.Flows != flows-1 || last.SinceNew != 1 || len(last.Rows) != flows-1 || last.Rows[0].Flow.Orig.SrcPort != 6050 || !last.Rows[0].New {
+		t.Errorf("after a round: %d flows, %d new, %d rows, the first %+v", last.Flows, last.SinceNew, len(last.Rows), last.Rows[0])
+	}
+	// Parts have been read after different times, so what was counted is known as rates.
+	if last.New == 0 || last.Ended == 0 || last.DPackets == 0 {
+		t.Errorf("after a round: %d new, %d ended, %d packets", last.New, last.Ended, last.DPackets)
+	}
+
+	// Groups: what is read anew takes the place of what was.
+	look = Look{By: Destinations, Sort: ByFlows, Limit: 5, Since: SinceLast}
+	for range 3 {
+		few()
+	}
+	for port := range uint16(flows) {
+		if port != 0 && port != 2 {
+			if err := c.Delete(ctx, &flow.Flow{Orig: of(6000 + port)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	nstest.Exchange(t, ns, "udp", from(6060), server, 1)
+	for range 512 / fewest {
+		last = few()
+	}
+	if len(last.Groups) != 1 {
+		t.Fatalf("%d groups", len(last.Groups))
+	}
+	if last.AllGroups != 1 || last.Groups[0].Flows != 3 || last.Groups[0].New != 1 || last.Groups[0].Packets != 18+4+2 {
+		t.Errorf("groups after a round: %+v", last.Groups)
+	}
+	for range 512 / fewest {
+		last = few()
+	}
+	if last.Groups[0].New != 0 || last.SinceNew != 0 {
+		t.Errorf("what was new stays so: %+v", last.Groups)
+	}
+
+	if _, err := s.Sweep(&ending{Context: ctx}, look, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("a sweep that cannot end: %v", err)
+	}
+	if last = few(); !last.Baseline || last.Flows != 3 || last.Over != 0 {
+		t.Errorf("after a failure the whole table is read: %+v", last)
 	}
 }

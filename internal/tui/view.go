@@ -394,10 +394,10 @@ func (m *Model) flowColumns() ([]column, []int) {
 	}
 	perSecond := func(of func(*Row) uint64) func(int) string {
 		return counted(func(r *Row) string {
-			if _, over := m.sample.rows(); over <= 0 {
+			if r.Over <= 0 {
 				return "-"
 			}
-			return short(m.sample.RowPerSecond(of(r)))
+			return short(r.PerSecond(of(r)))
 		})
 	}
 	return []column{
