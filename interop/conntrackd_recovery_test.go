@@ -483,3 +483,30 @@ func TestConntrackdReunion(t *testing.T) {
 		}
 	}
 }
+
+// TestConntrackdHearsNothing: the kernel tells nothing of flows that were made while nobody listened. Their changes and their ends
+// are found out all the same.
+func TestConntrackdHearsNothing(t *testing.T) {
+	t.Parallel()
+	our := ourDaemon(t)
+	for _, s := range []setup{{}, {mode: "NOTRACK"}} {
+		t.Run(fmt.Sprint(s), func(t *testing.T) {
+			t.Parallel()
+			p := idlePair(t, s, our, our)
+			// As it is made while nobody listens; but somebody may in the namespace of another test.
+			p.a.ns.Sysctl("net/netfilter/nf_conntrack_events", "0")
+			b := newBustle(p.a)
+			b.flows(60)
+			p.a.ns.Sysctl("net/netfilter/nf_conntrack_events", "2")
+			p.start()
+			p.a.client("-B")
+			inStep(t, "at first", p.a, p.b)
+			for range 20 {
+				b.must(b.remove())
+			}
+			b.must(b.update())
+			b.flows(5)
+			inStep(t, "afterwards", p.a, p.b)
+		})
+	}
+}

@@ -69,13 +69,6 @@ func (d *Daemon) commit(ctx context.Context, flows, expects bool) {
 	}
 }
 
-// told is a flow of the external cache, copied, and for how long nobody has told of it.
-type told struct {
-	flow   flow.Flow
-	silent int
-	failed bool // the kernel has refused it
-}
-
 // manyFlows are so many that it is worth while to make them without the kernel telling of each.
 const manyFlows = 20_000
 
@@ -116,7 +109,7 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 	built, shipped := make(chan *shipment, 4), make(chan *shipment, 4)
 	empty := make(chan *shipment, cap(built)+cap(shipped)+3)
 	for range cap(empty) {
-		empty <- &shipment{flows: make([]told, 0, conntrack.MaxBatch)}
+		empty <- new(shipment)
 	}
 	go func() {
 		defer close(built)
@@ -128,9 +121,8 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 		defer close(taken)
 		for s := range shipped {
 			if take {
-				d.call(ctx, func() { d.engine.Made(d.now(), s.made(d.kernel.filter())) })
+				d.call(ctx, func() { d.engine.Made(d.now(), &s.flows, s.made()) })
 			}
-			s.flows = s.flows[:0]
 			empty <- s
 		}
 	}()
@@ -147,19 +139,27 @@ func (d *Daemon) commitAll(ctx context.Context, take bool) (c committed, err err
 	return c, ctx.Err()
 }
 
-// shipment is a batch of requests and what they are made of.
+// shipment is flows of the external cache, and a batch of requests to make some of them.
 type shipment struct {
-	flows []told
-	batch conntrack.Batch
-	taken []*flow.Flow // space for made
+	flows  mirror.Parcel
+	silent []int // for how many seconds nobody has told of each
+	wanted []told
+	batch  conntrack.Batch
+	taken  []int // space for made
+}
+
+// told is a flow that is to be made.
+type told struct {
+	number         int // in the parcel
+	passes, failed bool
 }
 
 // made are the flows that the kernel has made and that the internal cache shall have.
-func (s *shipment) made(policy *filter) []*flow.Flow {
+func (s *shipment) made() []int {
 	s.taken = s.taken[:0]
-	for i := range s.flows {
-		if t := &s.flows[i]; !t.failed && policy.passes(&t.flow, flow.New) {
-			s.taken = append(s.taken, &t.flow)
+	for i := range s.wanted {
+		if t := &s.wanted[i]; t.passes && !t.failed {
+			s.taken = append(s.taken, t.number)
 		}
 	}
 	return s.taken
@@ -169,6 +169,7 @@ func (s *shipment) made(policy *filter) []*flow.Flow {
 // then, when those are made, those that belong to another, if there are any.
 func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty <-chan *shipment) {
 	others := 0
+	var f flow.Flow
 	for _, wanted := range []bool{false, true} {
 		if wanted && others == 0 {
 			return
@@ -180,21 +181,21 @@ func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty 
 			case <-ctx.Done():
 				return
 			}
-			if !d.call(ctx, func() {
-				at = d.engine.External(d.now(), at, conntrack.MaxBatch, func(c *statesync.Cached) {
-					if related(c.Flow) == wanted {
-						s.flows = append(s.flows, told{flow: *c.Flow, silent: c.Silent})
-					} else {
-						others++
-					}
-				})
-			}) {
+			s.flows.Reset()
+			if !d.call(ctx, func() { at, s.silent = d.engine.Parcel(d.now(), at, conntrack.MaxBatch, &s.flows, s.silent[:0]) }) {
 				return
 			}
+			s.wanted = s.wanted[:0]
 			s.batch.Reset()
-			b := d.entries()
-			for i := range s.flows {
-				s.batch.Create(b.ofAge(&s.flows[i].flow, s.flows[i].silent))
+			b, policy := d.entries(), d.kernel.filter()
+			for i := range s.flows.Len() {
+				s.flows.Load(i, &f)
+				if related(&f) != wanted {
+					others++
+					continue
+				}
+				s.wanted = append(s.wanted, told{number: i, passes: policy.passes(&f, flow.New)})
+				s.batch.Create(b.ofAge(&f, s.silent[i]))
 			}
 			select {
 			case built <- s:
@@ -210,7 +211,7 @@ func (d *Daemon) buildCommit(ctx context.Context, built chan<- *shipment, empty 
 
 // ship carries out a shipment. What exists is deleted and made anew.
 func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
-	if len(s.flows) == 0 {
+	if len(s.wanted) == 0 {
 		return nil
 	}
 	w := d.kernel.commit
@@ -219,17 +220,19 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 		return err
 	}
 	var exist []*told
+	var f flow.Flow
 	count := func(t *told, err error) {
 		if err != nil {
 			c.failed++
 			t.failed = true
-			d.logRefused(&t.flow, "commit-create", err)
+			s.flows.Load(t.number, &f)
+			d.logRefused(&f, "commit-create", err)
 			return
 		}
 		c.made++
 	}
 	for i := range results {
-		if t := &s.flows[i]; errors.Is(results[i].Err, conntrack.ErrExists) {
+		if t := &s.wanted[i]; errors.Is(results[i].Err, conntrack.ErrExists) {
 			exist = append(exist, t)
 		} else {
 			count(t, results[i].Err)
@@ -241,8 +244,9 @@ func (d *Daemon) ship(ctx context.Context, s *shipment, c *committed) error {
 		exist = exist[len(part):]
 		s.batch.Reset()
 		for _, t := range part {
-			s.batch.Delete(&flow.Flow{Orig: t.flow.Orig, Zone: t.flow.Zone})
-			s.batch.Create(b.ofAge(&t.flow, t.silent))
+			s.flows.Load(t.number, &f)
+			s.batch.Delete(&flow.Flow{Orig: f.Orig, Zone: f.Zone})
+			s.batch.Create(b.ofAge(&f, s.silent[t.number]))
 		}
 		if results, err = w.Do(ctx, &s.batch); err != nil {
 			return err

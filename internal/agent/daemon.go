@@ -56,6 +56,7 @@ type Daemon struct {
 	reading    bool             // the kernel's table is being read again
 	rereadAt   statesync.Moment // after a loss of events; 0: not
 	purgeAt    statesync.Moment // of the kernel's table; 0: not
+	deaf       deafness
 	runtime    RuntimeStatus
 	lossTold   statesync.Moment // when a loss of events was last logged
 	heard      time.Time        // when a message of a peer was last accepted
@@ -296,6 +297,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	}
 	if d.kernel.events != nil {
 		start(d.followEvents)
+		d.deaf.begin(d)
 	} else if every := d.cfg.Load().General.PollEvery; every > 0 {
 		d.rereadAt = d.now() + statesync.Moment(every)
 	}
@@ -371,6 +373,9 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		}
 		d.readKernel(ctx)
 	}
+	if d.deaf.at != 0 && now >= d.deaf.at && !d.reading {
+		d.deaf.look(ctx, d)
+	}
 	if d.purgeAt != 0 && now >= d.purgeAt {
 		d.purgeAt = 0
 		d.log.Printf(statesync.Notice, "flushing kernel conntrack table (scheduled)")
@@ -396,8 +401,12 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 
 // until returns how long it is to a moment, or to the next reading of the table or its purge.
 func (d *Daemon) until(next statesync.Moment) time.Duration {
-	if d.rereadAt != 0 && !d.reading { // whose end is a call
-		next = min(next, d.rereadAt)
+	if !d.reading { // whose end is a call
+		for _, at := range []statesync.Moment{d.rereadAt, d.deaf.at} {
+			if at != 0 {
+				next = min(next, at)
+			}
+		}
 	}
 	if d.purgeAt != 0 {
 		next = min(next, d.purgeAt)
@@ -603,6 +612,7 @@ type telling uint8
 const (
 	tellNothing telling = iota
 	tellUnknown         // of flows that the internal cache has not known
+	tellNews            // and of those that are otherwise there
 	tellAll
 )
 
@@ -613,7 +623,8 @@ func (d *Daemon) compareKernel(ctx context.Context, flows, expects bool, tell te
 	d.call(ctx, func() { d.engine.BeginReading(d.now()) })
 	if flows {
 		err = d.eachFlow(ctx, func(f *flow.Flow) {
-			d.engine.Read(d.now(), f, tell == tellAll || tell == tellUnknown && !d.engine.Knows(f), false)
+			told := tell == tellAll || tell == tellUnknown && !d.engine.Knows(f) || tell == tellNews && d.engine.News(f)
+			d.engine.Read(d.now(), f, told, false)
 		})
 	}
 	if err == nil && expects && d.kernel.expect != nil {

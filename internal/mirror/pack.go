@@ -41,6 +41,26 @@ func appendIdentity(b []byte, f *flow.Flow) []byte {
 	return b
 }
 
+// identityOf is the identity that a packed flow begins with.
+func identityOf(b []byte) []byte {
+	n := 2
+	if b[0]&packedIPv4 != 0 {
+		n += 2 * 4
+	} else if b[0]&packedIPv6 != 0 {
+		n += 2 * 16
+	}
+	if b[0]&packedZone != 0 {
+		n += 2
+	}
+	if b[0]&packedTupleZone != 0 {
+		n += 2
+	}
+	if inIdentity(flow.Proto(b[1])) {
+		n += 4
+	}
+	return b[:n]
+}
+
 // inIdentity reports whether flows of p are told apart by what stands in place of ports.
 func inIdentity(p flow.Proto) bool {
 	s := p.Shape()

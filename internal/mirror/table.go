@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"hash/maphash"
 	"iter"
-	"slices"
 	"unsafe"
 
 	"github.com/spoor-project/spoor/flow"
@@ -21,7 +20,6 @@ type Table[M any] struct {
 	len   int
 	store slabs
 	names names
-	seed  maphash.Seed
 
 	// The entries, in pieces, so that growing does not copy them. Number 0 is unused.
 	entries [][]entry[M]
@@ -34,8 +32,8 @@ type Table[M any] struct {
 	split uint32 // next bucket to be divided
 	round uint32 // buckets before the first of this round was divided: a power of two
 
-	key, keys []byte // space for an identity, and for several
-	fetched   uint32 // is of no use, but what was read for it is at hand
+	key     []byte // space for an identity
+	fetched uint32 // is of no use, but what was read for it is at hand
 }
 
 type entry[M any] struct {
@@ -51,10 +49,15 @@ const (
 	pieceMask = pieceSize - 1
 )
 
+// All tables have the same seed, so that a flow's hash is the same in all.
+var seed = maphash.MakeSeed()
+
+func hashOf(identity []byte) uint32 { return uint32(maphash.Bytes(seed, identity)) }
+
 // New returns an empty table for at most limit flows; 0 is no limit. It has room for the expected number of flows
 // without growing; 0 is a few thousand.
 func New[M any](limit, expected int) *Table[M] {
-	t := &Table[M]{limit: limit, expected: expected, seed: maphash.MakeSeed(), used: 1, round: pieceSize}
+	t := &Table[M]{limit: limit, expected: expected, used: 1, round: pieceSize}
 	for int(t.round) < expected && t.round < 1<<30 {
 		t.round *= 2
 	}
@@ -86,7 +89,7 @@ func (t *Table[M]) bucket(hash uint32) uint32 {
 // Find returns the flow that has the identity of f, 0 if there is none.
 func (t *Table[M]) Find(f *flow.Flow) Ref {
 	t.key = appendIdentity(t.key[:0], f)
-	return t.find(t.key, uint32(maphash.Bytes(t.seed, t.key)))
+	return t.find(t.key, hashOf(t.key))
 }
 
 func (t *Table[M]) find(key []byte, hash uint32) Ref {
@@ -103,11 +106,12 @@ func (t *Table[M]) find(key []byte, hash uint32) Ref {
 // Add stores f, whose identity must not be there, with the zero value of M. It returns 0 if
 // the table is full.
 func (t *Table[M]) Add(f *flow.Flow) Ref {
-	t.key = appendIdentity(t.key[:0], f)
-	return t.add(f, uint32(maphash.Bytes(t.seed, t.key)))
+	b := pack(t.store.space(), f)
+	return t.add(hashOf(identityOf(b)), b)
 }
 
-func (t *Table[M]) add(f *flow.Flow, hash uint32) Ref {
+// add stores a packed flow.
+func (t *Table[M]) add(hash uint32, b []byte) Ref {
 	if t.limit > 0 && t.len >= t.limit {
 		return 0
 	}
@@ -123,47 +127,13 @@ func (t *Table[M]) add(f *flow.Flow, hash uint32) Ref {
 	}
 	e := t.entry(r)
 	*e = entry[M]{hash: hash}
-	e.at = t.store.put(nowhere, pack(t.store.space(), f))
+	e.at = t.store.put(nowhere, b)
 	t.link(r, e)
 	t.len++
 	if uint32(t.len) > t.round+t.split {
 		t.divide()
 	}
 	return r
-}
-
-// together is how many flows are looked for side by side: a processor can wait for a dozen places in memory at once.
-const together = 32
-
-// AddMissing is Find for each of the flows in turn, and Add for those that are not there: in a large table it is twice as fast, as
-// each is a wait for memory. The functions get the flow, and its Ref or what Add has returned; they may change the table.
-func (t *Table[M]) AddMissing(flows []*flow.Flow, found, added func(*flow.Flow, Ref)) {
-	for part := range slices.Chunk(flows, together) {
-		var hashes [together]uint32
-		var begins [together + 1]int
-		t.keys = t.keys[:0]
-		for i, f := range part {
-			t.keys = appendIdentity(t.keys, f)
-			begins[i+1] = len(t.keys)
-			hashes[i] = uint32(maphash.Bytes(t.seed, t.keys[begins[i]:]))
-		}
-		var heads [together]Ref
-		for i := range part {
-			heads[i] = *t.head(t.bucket(hashes[i]))
-		}
-		for _, r := range heads[:len(part)] {
-			if r != 0 {
-				t.fetched += t.entry(r).hash
-			}
-		}
-		for i, f := range part {
-			if r := t.find(t.keys[begins[i]:begins[i+1]], hashes[i]); r != 0 {
-				found(f, r)
-			} else {
-				added(f, t.add(f, hashes[i]))
-			}
-		}
-	}
 }
 
 func (t *Table[M]) link(r Ref, e *entry[M]) {

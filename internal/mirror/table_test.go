@@ -94,8 +94,8 @@ func TestPackedIsTheSameFlow(t *testing.T) {
 		if got != want {
 			t.Fatalf("%+v\nbecame\n%+v", want, got)
 		}
-		if id := appendIdentity(nil, &want); string(b[:len(id)]) != string(id) {
-			t.Fatalf("%+v: does not begin with its identity", want)
+		if id := appendIdentity(nil, &want); string(identityOf(b)) != string(id) {
+			t.Fatalf("%+v: begins with % x, not with its identity, % x", want, identityOf(b), id)
 		}
 	}
 }
@@ -169,25 +169,75 @@ func TestTableIsAMap(t *testing.T) {
 	check()
 }
 
-// Many flows at once come to the same as one after the other; some are there twice, and the table becomes full.
+// parcel is some flows, each twice: the numbers of the second half are those to be used.
+func parcel(flows []flow.Flow) (p *Parcel, numbers []int) {
+	p = new(Parcel)
+	from := New[meta](0, 0)
+	for i := range flows {
+		from.Pack(from.Add(&flows[i]), p)
+	}
+	for i := range flows {
+		from.Pack(from.Find(&flows[i]), p)
+		numbers = append(numbers, len(flows)+i)
+	}
+	return p, numbers
+}
+
+func TestParcel(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 1))
+	var flows []flow.Flow
+	tab := New[meta](0, 0)
+	for len(flows) < 500 {
+		if f := random(r); tab.Find(&f) == 0 {
+			tab.Add(&f)
+			flows = append(flows, f)
+		}
+	}
+	p, numbers := parcel(flows)
+	var got flow.Flow
+	for i, n := range numbers {
+		if p.Load(n, &got); got != flows[i] {
+			t.Fatalf("%+v\nbecame\n%+v", flows[i], got)
+		}
+	}
+	if p.Len() != 1000 {
+		t.Errorf("%d flows", p.Len())
+	}
+	if p.Reset(); p.Len() != 0 {
+		t.Errorf("%d flows are left", p.Len())
+	}
+	tab.Pack(tab.Find(&flows[7]), p)
+	if p.Load(0, &got); got != flows[7] || p.Len() != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Many flows at once come to the same as one after the other, until the table is full and further.
 func TestAddMissing(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	const limit = 9000 // it grows on the way
 	one, many := New[meta](limit, 0), New[meta](limit, 0)
 	for full := 0; full < 10; {
-		flows := make([]*flow.Flow, r.IntN(3*together))
+		var flows []flow.Flow
+		seen := map[flow.Key]bool{}
+		for range r.IntN(3 * together) {
+			if f := random(r); !seen[identity(&f)] {
+				seen[identity(&f)] = true
+				flows = append(flows, f)
+			}
+		}
 		var want, got []bool
 		for i := range flows {
-			f := random(r)
-			flows[i] = &f
-			found := one.Find(&f) != 0
-			if want = append(want, found); !found && one.Add(&f) == 0 {
+			found := one.Find(&flows[i]) != 0
+			if want = append(want, found); !found && one.Add(&flows[i]) == 0 {
 				full++
 			}
 		}
-		many.AddMissing(flows, func(f *flow.Flow, ref Ref) {
-			if f != flows[len(got)] || ref == 0 || ref != many.Find(f) {
-				t.Fatalf("%+v was found as %d", f, ref)
+		p, numbers := parcel(flows)
+		many.AddMissing(p, numbers, func(n int, ref Ref) {
+			f := &flows[len(got)]
+			if n != len(flows)+len(got) || ref == 0 || ref != many.Find(f) {
+				t.Fatalf("flow %d was found as %d", n, ref)
 			}
 			got = append(got, true)
 			// The others are found all the same.
@@ -195,9 +245,16 @@ func TestAddMissing(t *testing.T) {
 				many.Remove(ref)
 				many.Add(f)
 			}
-		}, func(f *flow.Flow, ref Ref) {
-			if f != flows[len(got)] || ref != many.Find(f) || ref == 0 && many.Len() != limit {
-				t.Fatalf("%+v was added as %d, to %d", f, ref, many.Len())
+		}, func(n int, ref Ref) {
+			f := &flows[len(got)]
+			if n != len(flows)+len(got) || ref != many.Find(f) || ref == 0 && many.Len() != limit {
+				t.Fatalf("flow %d was added as %d, to %d", n, ref, many.Len())
+			}
+			var there flow.Flow
+			if ref != 0 {
+				if many.Load(ref, &there); there != *f {
+					t.Fatalf("%+v\nwas added as\n%+v", f, there)
+				}
 			}
 			got = append(got, false)
 		})
@@ -284,20 +341,19 @@ func TestNoAllocations(t *testing.T) {
 		f.Helper = "ftp"
 		tab.Add(&f)
 	}
-	f, others := usual(7), make([]*flow.Flow, 100)
-	for i := range others {
-		f := usual(i)
-		others[i] = &f
-	}
-	none := func(*flow.Flow, Ref) {}
+	f, first, none := usual(7), []int{0}, func(int, Ref) {}
+	var p Parcel
 	var got flow.Flow
 	n := testing.AllocsPerRun(1000, func() {
 		ref := tab.Find(&f)
 		tab.Load(ref, &got)
 		got.Mark++
 		tab.Store(ref, &got)
+		p.Reset()
+		tab.Pack(ref, &p)
+		p.Load(0, &got)
 		tab.Remove(ref)
-		tab.AddMissing(others, none, none)
+		tab.AddMissing(&p, first, none, none)
 	})
 	if n != 0 {
 		t.Errorf("%v allocations", n)

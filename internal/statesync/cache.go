@@ -28,6 +28,21 @@ func (e *Engine) External(now Moment, after mirror.Ref, n int, visit func(*Cache
 	return e.visit(now, e.external, after, n, visit)
 }
 
+// Parcel puts up to n flows of the external cache into a parcel, and for how many seconds nobody has told of each behind silent, which
+// it returns; for the rest it is External.
+func (e *Engine) Parcel(now Moment, at mirror.Ref, n int, p *mirror.Parcel, silent []int) (mirror.Ref, []int) {
+	for ; n > 0; n-- {
+		if at = e.external.Next(at); at == 0 {
+			break
+		}
+		if o := e.external.Meta(at); o.state != dead {
+			e.external.Pack(at, p)
+			silent = append(silent, int(now.seconds()-o.touched))
+		}
+	}
+	return at, silent
+}
+
 func (e *Engine) visit(now Moment, t *mirror.Table[object], at mirror.Ref, n int, visit func(*Cached)) mirror.Ref {
 	for ; n > 0; n-- {
 		if at = t.Next(at); at == 0 {
@@ -96,4 +111,14 @@ func (e *Engine) FlushExternalExpects(now Moment) {
 func (e *Engine) Knows(f *flow.Flow) bool {
 	ref := e.internal.Find(f)
 	return ref != 0 && e.internal.Meta(ref).state != dead
+}
+
+// News reports whether f is not in the internal cache, or is there in another state: otherwise than by its timeout, of which no event tells.
+func (e *Engine) News(f *flow.Flow) bool {
+	ref := e.internal.Find(f)
+	if ref == 0 || e.internal.Meta(ref).state == dead {
+		return true
+	}
+	e.internal.Load(ref, &e.old)
+	return e.old.Status != f.Status || e.old.State != f.State || e.old.Mark != f.Mark || e.old.Labels != f.Labels || e.old.Helper != f.Helper
 }

@@ -78,22 +78,21 @@ func (e *Engine) MakeRoom() (done bool) {
 	return e.opts.NoInternalCache || e.internal.Reserve(e.internal.Len()+e.external.Len())
 }
 
-// Made takes in flows that a commit has made, and of which no event tells, unless they are known already. It takes attributes
-// off them that are not kept.
-func (e *Engine) Made(now Moment, flows []*flow.Flow) {
+// Made takes in flows of a parcel that Parcel has filled, those with the given numbers, which a commit has made and of which no event
+// tells, unless they are known already. Nobody is told.
+func (e *Engine) Made(now Moment, p *mirror.Parcel, numbers []int) {
 	e.now = now
 	if e.opts.NoInternalCache {
 		return
 	}
-	for _, f := range flows {
-		f.Has &^= notKept
-	}
-	e.internal.AddMissing(flows, func(f *flow.Flow, ref mirror.Ref) {
+	added := func(_ int, ref mirror.Ref) { e.born(ref, false) }
+	e.internal.AddMissing(p, numbers, func(n int, ref mirror.Ref) {
 		if e.internal.Meta(ref).state == dead {
 			e.discard(ref)
-			e.born(e.internal.Add(f), false)
+			p.Load(n, &e.flow)
+			added(n, e.internal.Add(&e.flow))
 		}
-	}, func(_ *flow.Flow, ref mirror.Ref) { e.born(ref, false) })
+	}, added)
 }
 
 // count adds up what ended flows have carried; each counter wraps at 32 bits, as the original's.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spoor-project/spoor/flow"
+	"github.com/spoor-project/spoor/internal/mirror"
 	"github.com/spoor-project/spoor/internal/statesync/wire"
 )
 
@@ -344,37 +345,52 @@ func TestOwnChangesAreNotTold(t *testing.T) {
 // What a commit has made is taken in and not told of, whatever the cache knows of the flow, and as far as there is room.
 func TestMade(t *testing.T) {
 	p := newPlay(t, Options{HashLimit: 10})
-	a := p.nodes[0]
+	for i := range 10 {
+		p.happen(1, flow.New, tcp(i, 7))
+	}
 	known, ended := tcp(1, 3), tcp(2, 3)
-	p.happen(0, flow.New, known)
-	p.happen(0, flow.New, ended)
-	p.pass(time.Second)
+	for _, f := range []flow.Flow{known, ended, tcp(50, 3), tcp(51, 3), tcp(52, 3)} {
+		p.happen(0, flow.New, f)
+	}
+	p.pass(5 * time.Second)
 	p.happen(0, flow.Destroy, ended) // which is not told of yet
+
+	a := p.nodes[0]
 	for done := false; !done; done = a.MakeRoom() {
 	}
-	var flows []*flow.Flow
-	for i := range 13 {
-		f := tcp(1+i, 7)
-		f.Has |= flow.HasUse | flow.HasOrigCounters
-		f.Use, f.OrigCounters.Bytes = 1, 9
-		flows = append(flows, &f)
+	var parcel mirror.Parcel
+	at, silent := a.Parcel(p.now, 0, 4, &parcel, nil)
+	if at == 0 || parcel.Len() != 4 || len(silent) != 4 {
+		t.Fatalf("%d flows in a parcel of 4, %v", parcel.Len(), silent)
+	}
+	if at, silent = a.Parcel(p.now, at, 100, &parcel, silent); at != 0 || parcel.Len() != 10 || len(silent) != 10 || silent[9] < 4 {
+		t.Fatalf("%d flows in all, silent for %v", parcel.Len(), silent)
+	}
+	refused := tcp(0, 7).Orig
+	var numbers []int
+	var f flow.Flow
+	for i := range parcel.Len() {
+		if parcel.Load(i, &f); f.Orig != refused {
+			numbers = append(numbers, i)
+		}
 	}
 	before := a.Stats().Internal
-	a.Made(p.now, flows)
-	if s := a.Stats().Internal; s.Active != 10 || s.Created-before.Created != 9 || s.Failed != 3 {
+	a.Made(p.now, &parcel, numbers)
+	if s := a.Stats().Internal; s.Active != 10 || s.Created-before.Created != 6 || s.Failed-before.Failed != 2 {
 		t.Errorf("%+v, before %+v", s, before)
 	}
-	a.Internal(p.now, 0, 100, func(c *Cached) {
-		if want := uint8(7); c.Flow.Orig != known.Orig && c.Flow.State != want || c.Flow.Orig == known.Orig && c.Flow.State != known.State || c.Flow.Has&notKept != 0 {
-			t.Errorf("%+v", c.Flow)
-		}
-	})
+	in := p.cached(0, false)
+	want := func(f flow.Flow) string { return fmt.Sprint(f.State, f.Mark, f.Status, f.Reply) }
+	if _, there := in[refused]; there || in[known.Orig] != want(known) || in[ended.Orig] != want(tcp(2, 7)) {
+		t.Errorf("the internal cache has %v", in)
+	}
+	peer := p.cached(1, true)
 	p.pass(2 * time.Second)
-	if ex := p.cached(1, true); len(ex) != 2 {
-		t.Errorf("the peer knows %d flows, want the 2 of before", len(ex))
+	if now := p.cached(1, true); len(peer) != 5 || !maps.Equal(now, peer) {
+		t.Errorf("the peer knows %d flows, %d before", len(now), len(peer))
 	}
 	none := New(Options{NoInternalCache: true})
-	if none.Made(0, flows); !none.MakeRoom() || none.Stats().Internal.Active != 0 {
+	if none.Made(0, &parcel, numbers); !none.MakeRoom() || none.Stats().Internal.Active != 0 {
 		t.Errorf("without a cache: %+v", none.Stats().Internal)
 	}
 }

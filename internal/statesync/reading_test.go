@@ -174,3 +174,36 @@ func TestReadingTellsWhatExpectationsWereMissed(t *testing.T) {
 		}
 	}
 }
+
+// News is what the internal cache does not know so; a timeout is none.
+func TestNews(t *testing.T) {
+	p := newPlay(t, Options{})
+	a := p.nodes[0]
+	known := tcp(1, 3)
+	p.happen(0, flow.New, known)
+	for name, tt := range map[string]struct {
+		change func(*flow.Flow)
+		want   bool
+	}{
+		"nothing":       {func(*flow.Flow) {}, false},
+		"timeout":       {func(f *flow.Flow) { f.Timeout /= 2 }, false},
+		"state":         {func(f *flow.Flow) { f.State++ }, true},
+		"status":        {func(f *flow.Flow) { f.Status |= flow.Assured }, true},
+		"mark":          {func(f *flow.Flow) { f.Mark++ }, true},
+		"labels":        {func(f *flow.Flow) { f.Labels.Set(7) }, true},
+		"helper":        {func(f *flow.Flow) { f.Helper = "ftp" }, true},
+		"another":       {func(f *flow.Flow) { f.Orig.SrcPort++ }, true},
+		"references":    {func(f *flow.Flow) { f.Use, f.Has = 2, f.Has|flow.HasUse }, false},
+		"what it moved": {func(f *flow.Flow) { f.OrigCounters.Bytes, f.Has = 9, f.Has|flow.HasOrigCounters }, false},
+	} {
+		f := known
+		tt.change(&f)
+		if got := a.News(&f); got != tt.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	p.happen(0, flow.Destroy, known)
+	if !a.News(&known) {
+		t.Error("what has ended and is there again is no news")
+	}
+}
