@@ -514,7 +514,7 @@ func (p *parser) label(at int, text string) int {
 func (p *parser) addrs(at int, text string) addrSpan {
 	lo, hi, isRange := strings.Cut(text, "-")
 	if isRange {
-		s := addrSpan{p.addr(at, lo), p.addr(at+len(lo)+1, hi)}
+		s := spanOf(p.addr(at, lo), p.addr(at+len(lo)+1, hi))
 		if s.lo.BitLen() != s.hi.BitLen() || s.hi.Less(s.lo) {
 			p.fail(at, "the range %s ends before it begins", text)
 		}
@@ -522,13 +522,13 @@ func (p *parser) addrs(at int, text string) addrSpan {
 	}
 	if !strings.Contains(text, "/") {
 		a := p.addr(at, text)
-		return addrSpan{a, a}
+		return spanOf(a, a)
 	}
 	net, err := netip.ParsePrefix(text)
 	if err != nil {
 		p.fail(at, "%q is not a network, such as 192.0.2.0/24", text)
 	}
-	return addrSpan{net.Masked().Addr(), lastOf(net)}
+	return spanOf(net.Masked().Addr(), lastOf(net))
 }
 
 func (p *parser) addr(at int, text string) netip.Addr {

@@ -54,7 +54,23 @@ const (
 // span and addrSpan are ranges with both ends.
 type span struct{ lo, hi uint64 }
 
-type addrSpan struct{ lo, hi netip.Addr } // of one family
+type addrSpan struct { // of one family
+	lo, hi   netip.Addr
+	lo4, hi4 uint32 // IPv4: the same as numbers, which are compared in a fraction of the time
+}
+
+func spanOf(lo, hi netip.Addr) addrSpan {
+	s := addrSpan{lo: lo, hi: hi}
+	if lo.Is4() && hi.Is4() {
+		s.lo4, s.hi4 = number(lo), number(hi)
+	}
+	return s
+}
+
+func number(ipv4 netip.Addr) uint32 {
+	b := ipv4.As4()
+	return binary.BigEndian.Uint32(b[:])
+}
 
 // Match reports whether f is selected. now is what the age of flows is counted to that have not ended.
 // It does not allocate.
@@ -69,7 +85,12 @@ func (n *node) match(f *flow.Flow, now time.Time) bool {
 	switch n.op {
 	case opAnd:
 		for i := range n.kids {
-			if !n.kids[i].match(f, now) {
+			k := &n.kids[i]
+			if k.op == opTest { // nearly always, and one call less
+				if !k.test.match(f, now) {
+					return false
+				}
+			} else if !k.match(f, now) {
 				return false
 			}
 		}
@@ -188,25 +209,21 @@ func (t *test) hasNumber(n uint64) bool {
 
 // hasAddr is false for an address that is not known: it is less than all others.
 func (t *test) hasAddr(a netip.Addr) bool {
+	if a.Is4() {
+		n := number(a)
+		for i := range t.addrs {
+			if s := &t.addrs[i]; s.lo4 <= n && n <= s.hi4 && s.lo.Is4() {
+				return true
+			}
+		}
+		return false
+	}
 	for i := range t.addrs {
-		if t.addrs[i].has(a) {
+		if s := &t.addrs[i]; s.lo.Compare(a) <= 0 && a.Compare(s.hi) <= 0 {
 			return true
 		}
 	}
 	return false
-}
-
-func (s *addrSpan) has(a netip.Addr) bool {
-	if a.Is4() && s.lo.Is4() { // nearly always, and much faster
-		n := number(a)
-		return number(s.lo) <= n && n <= number(s.hi)
-	}
-	return s.lo.Compare(a) <= 0 && a.Compare(s.hi) <= 0
-}
-
-func number(ipv4 netip.Addr) uint32 {
-	b := ipv4.As4()
-	return binary.BigEndian.Uint32(b[:])
 }
 
 // hasTarget is about what an address has been translated into.
