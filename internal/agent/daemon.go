@@ -373,7 +373,7 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 		}
 		d.readKernel(ctx)
 	}
-	if d.deaf.at != 0 && now >= d.deaf.at && !d.reading {
+	if d.deaf.at != 0 && now >= d.deaf.at && !d.reading && !d.committing {
 		d.deaf.look(ctx, d)
 	}
 	if d.purgeAt != 0 && now >= d.purgeAt {
@@ -401,12 +401,11 @@ func (d *Daemon) turn(ctx context.Context) time.Duration {
 
 // until returns how long it is to a moment, or to the next reading of the table or its purge.
 func (d *Daemon) until(next statesync.Moment) time.Duration {
-	if !d.reading { // whose end is a call
-		for _, at := range []statesync.Moment{d.rereadAt, d.deaf.at} {
-			if at != 0 {
-				next = min(next, at)
-			}
-		}
+	if d.rereadAt != 0 && !d.reading { // whose end is a call
+		next = min(next, d.rereadAt)
+	}
+	if d.deaf.at != 0 && !d.reading && !d.committing {
+		next = min(next, d.deaf.at)
 	}
 	if d.purgeAt != 0 {
 		next = min(next, d.purgeAt)

@@ -32,7 +32,7 @@ func (f *deafness) begin(d *Daemon) {
 	f.at = d.now() + statesync.Moment(f.every)
 }
 
-// look compares the table, in the background.
+// look compares the table, in the background. It must not be while a commit goes on, whose flows are no news.
 func (f *deafness) look(ctx context.Context, d *Daemon) {
 	f.every = min(2*f.every, lastLook)
 	f.at = d.now() + statesync.Moment(f.every)

@@ -25,7 +25,7 @@ type Sampler struct {
 	table  *table.Table
 	small  uint32 // entries when the table was opened
 
-	entries uint32 // of all namespaces' tables
+	entries uint32 // that the table had when it was last asked
 
 	number uint32 // of the last sample
 	look   Look   // what it was to bring out; never: it has failed
